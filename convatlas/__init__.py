@@ -1,0 +1,34 @@
+"""Every classic convolutional network for image classification, exact to its paper.
+
+    import convatlas as ca
+    ca.network("resnet50").table()        # numbers and pictures; no torch
+    ca.create_model("resnet50")           # torch.nn.Module
+
+The face is `convatlas.api`, read when a name is first asked for: importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from convatlas._version import __version__
+
+__all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Find a public name in `convatlas.api`, the only place that lists them."""
+    if name.startswith("_"):
+        raise AttributeError(f"module 'convatlas' has no attribute {name!r}")
+    # By text, not by an import statement: the package itself is not above its rooms.
+    face = importlib.import_module("convatlas.api")
+    if name not in face.__all__:
+        raise AttributeError(
+            f"module 'convatlas' has no attribute {name!r}; it offers {', '.join(face.__all__)}"
+        )
+    return getattr(face, name)
+
+
+def __dir__() -> list[str]:
+    """Offer the names of the face to completion."""
+    return sorted([*__all__, *importlib.import_module("convatlas.api").__all__])

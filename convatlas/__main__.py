@@ -1,0 +1,7 @@
+"""Let `python -m convatlas` be the command line."""
+
+import sys
+
+from convatlas.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Cost, receptive field, layer table, comparison, memory. No torch."""

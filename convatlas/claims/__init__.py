@@ -1,0 +1,1 @@
+"""What the papers and documents claim, each held against our own count."""

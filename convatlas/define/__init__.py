@@ -1,0 +1,1 @@
+"""The language: operations, combinators, network, elaborate, edits. Standard library only."""

@@ -1,0 +1,1 @@
+"""Pictures of definitions and of numbers: terminal, SVG, page. No torch."""

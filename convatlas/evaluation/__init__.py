@@ -1,0 +1,1 @@
+"""Metrics, crops, ensembles, confusion, the classical baselines."""

@@ -1,0 +1,1 @@
+"""Filters, feature maps, Grad-CAM, occlusion."""

@@ -1,0 +1,1 @@
+"""Predict, optimize, quantize, export, benchmark."""

@@ -1,0 +1,1 @@
+"""Definition to torch.nn.Module: build, the few own modules, initialization."""

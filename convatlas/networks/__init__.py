@@ -1,0 +1,1 @@
+"""One file a family, in order of history; the catalogue is an explicit table."""

@@ -1,0 +1,1 @@
+"""Definition to an equivalent stand-alone module file, as text."""

@@ -1,0 +1,1 @@
+"""Recipe, objective, schedule, loop, checkpointing, logs, the run folder."""

@@ -1,0 +1,1 @@
+"""Our own checkpoints; torchvision, timm, Keras and Caffe at the border."""
