@@ -1,1 +1,37 @@
-"""Our own checkpoints; torchvision, timm, Keras and Caffe at the border."""
+"""Weights at the border: our own safetensors files, and everybody else's checkpoints.
+
+Names are resolved lazily, so that `convatlas.weights.header` can be read in an interpreter without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_HOME = {
+    "Header": "header",
+    "TensorInfo": "header",
+    "WeightsError": "header",
+    "read_header": "header",
+    "Weights": "native",
+    "read_weights": "native",
+    "save_weights": "native",
+    "Checkpoint": "checkpoint",
+    "LoadReport": "checkpoint",
+    "load_checkpoint": "checkpoint",
+    "open_checkpoint": "checkpoint",
+    "resolve": "known",
+    "imagenet_classes": "imagenet",
+    "imagenet_wnids": "imagenet",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605  every name above and nothing else
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
