@@ -1,0 +1,118 @@
+"""How a picture becomes a network's input: part of the weights, as much as the numbers in them.
+
+Standard library only; the pixel arithmetic itself is in `convatlas.data.pixels`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from convatlas.errors import MisuseError
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "lanczos")
+CHANNEL_ORDERS = ("rgb", "bgr", "grey")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, crop, channel order and normalization, in this order.
+
+    resize: pixels of the short side, the long side becoming int(resize * long / short); a pair (height, width)
+        resizes to exactly that, aspect ratio lost; None leaves the size alone.
+    crop: side of the centre crop, or (height, width); its corner is int(round((size - crop) / 2)), and what lies
+        outside of the picture is black. None leaves the picture whole.
+    scale: what the values 0..255 are divided by before mean and std: 255 (torchvision), 1 (Caffe), 127.5 (TF).
+    mean, std: subtracted, then divided by, one a channel, in `channel_order`.
+    """
+
+    resize: int | tuple[int, int] | None = 256
+    crop: int | tuple[int, int] | None = 224
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    channel_order: str = "rgb"
+    scale: float = 255.0
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in INTERPOLATIONS:
+            raise MisuseError(f"preprocessing: interpolation {self.interpolation!r} is none of {INTERPOLATIONS}")
+        if self.channel_order not in CHANNEL_ORDERS:
+            raise MisuseError(f"preprocessing: channel_order {self.channel_order!r} is none of {CHANNEL_ORDERS}")
+        if isinstance(self.scale, bool) or not self.scale > 0:
+            raise MisuseError(f"preprocessing: scale is the divisor (255, 127.5 or 1), received {self.scale!r}")
+        for name in ("mean", "std"):
+            values = tuple(float(v) for v in getattr(self, name))
+            if len(values) != self.channels:
+                raise MisuseError(
+                    f"preprocessing: {name} has {len(values)} values, channel_order {self.channel_order!r} needs {self.channels}"
+                )
+            object.__setattr__(self, name, values)
+        if min(self.std) <= 0:
+            raise MisuseError(f"preprocessing: std must be above zero, received {self.std}")
+        for name in ("resize", "crop"):
+            object.__setattr__(self, name, _size(name, getattr(self, name)))
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.channel_order == "grey" else 3
+
+    def with_size(self, height: int, width: int | None = None) -> Preprocessing:
+        """The same for an input of another size; the margin that the crop leaves is kept in proportion.
+
+        256 / 224 at 128 gives 146, as TF-slim and timm have it.
+        """
+        width = height if width is None else width
+        crop = height if height == width else (height, width)
+        if self.resize is None:
+            return dataclasses.replace(self, crop=crop)
+        if isinstance(self.resize, tuple):
+            return dataclasses.replace(self, resize=(height, width), crop=crop)
+        old = self.crop if self.crop is not None else self.resize
+        old_side = min(old) if isinstance(old, tuple) else old
+        return dataclasses.replace(self, resize=max(height, width) * self.resize // old_side, crop=crop)
+
+    def to_dict(self) -> dict[str, object]:
+        """What JSON can carry; `from_dict` takes it back."""
+        fields = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, object]) -> Preprocessing:
+        """An unknown key raises MisuseError: a misspelt `mean` must not become the default silently."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - known)
+        if unknown:
+            raise MisuseError(f"preprocessing: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})  # type: ignore[arg-type]
+
+
+def _size(name: str, value: object) -> int | tuple[int, int] | None:
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(v, int) and v > 0 for v in value):
+        return (value[0], value[1])
+    raise MisuseError(f"preprocessing: {name} is a number of pixels, (height, width) or None, received {value!r}")
+
+
+# LeCun et al. 1998, II.B: white background -0.1 and black foreground 1.175, here for light ink on dark:
+# x / 255 * 1.275 - 0.1. It makes the mean of the paper's inputs roughly 0 and their variance roughly 1.
+NAMED: dict[str, Preprocessing] = {
+    "torchvision": Preprocessing(),
+    "caffe": Preprocessing(mean=(104.0, 117.0, 123.0), std=(1.0, 1.0, 1.0), channel_order="bgr", scale=1.0),
+    "tf": Preprocessing(mean=(1.0, 1.0, 1.0), std=(1.0, 1.0, 1.0), scale=127.5),
+    "cifar": Preprocessing(resize=None, crop=32),
+    "digit": Preprocessing(
+        resize=None, crop=32, mean=(0.1 / 1.275,), std=(1.0 / 1.275,), channel_order="grey", scale=255.0
+    ),
+}
+
+
+def named(name: str) -> Preprocessing:
+    """The usual preprocessing of a library, by its name; MisuseError with the names there are."""
+    if name not in NAMED:
+        raise MisuseError(f"unknown preprocessing {name!r}; there are {', '.join(NAMED)}")
+    return NAMED[name]
