@@ -13,22 +13,29 @@ import importlib
 
 from convatlas._version import __version__
 
-__all__ = ["__version__"]
+__all__ = [
+    "CatalogueNetwork",
+    "ConvAtlasError",
+    "MissingExtra",
+    "MisuseError",
+    "__version__",
+    "compare",
+    "create_model",
+    "load_checkpoint",
+    "names",
+    "network",
+    "optimize",
+]
 
 
 def __getattr__(name: str) -> object:
-    """Find a public name in `convatlas.api`, the only place that lists them."""
-    if name.startswith("_"):
-        raise AttributeError(f"module 'convatlas' has no attribute {name!r}")
+    """Find a public name in `convatlas.api`, imported now."""
+    if name not in __all__:
+        raise AttributeError(f"module 'convatlas' has no attribute {name!r}; it offers {', '.join(__all__)}")
     # By text, not by an import statement: the package itself is not above its rooms.
-    face = importlib.import_module("convatlas.api")
-    if name not in face.__all__:
-        raise AttributeError(
-            f"module 'convatlas' has no attribute {name!r}; it offers {', '.join(face.__all__)}"
-        )
-    return getattr(face, name)
+    return getattr(importlib.import_module("convatlas.api"), name)
 
 
 def __dir__() -> list[str]:
     """Offer the names of the face to completion."""
-    return sorted([*__all__, *importlib.import_module("convatlas.api").__all__])
+    return sorted(__all__)

@@ -14,6 +14,7 @@ import errno
 import importlib
 import os
 import sys
+import traceback
 from types import ModuleType
 from typing import NoReturn
 
@@ -100,12 +101,12 @@ def main(argv: list[str] | None = None) -> int:
         return 141
     except KeyboardInterrupt:
         if debug:
-            raise
+            traceback.print_exc()
         print("\nconvatlas: stopped by Ctrl-C", file=sys.stderr)
         return 130
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (the one place where every error becomes a paragraph)
         if debug:
-            raise
+            traceback.print_exc()
         print(f"convatlas: {explain(error)}", file=sys.stderr)
         return error.exit_code if isinstance(error, ConvAtlasError) else 1
     return code
