@@ -37,11 +37,17 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.interpolation not in INTERPOLATIONS:
-            raise MisuseError(f"preprocessing: interpolation {self.interpolation!r} is none of {INTERPOLATIONS}")
+            raise MisuseError(
+                f"preprocessing: interpolation {self.interpolation!r} is none of {INTERPOLATIONS}"
+            )
         if self.channel_order not in CHANNEL_ORDERS:
-            raise MisuseError(f"preprocessing: channel_order {self.channel_order!r} is none of {CHANNEL_ORDERS}")
+            raise MisuseError(
+                f"preprocessing: channel_order {self.channel_order!r} is none of {CHANNEL_ORDERS}"
+            )
         if isinstance(self.scale, bool) or not self.scale > 0:
-            raise MisuseError(f"preprocessing: scale is the divisor (255, 127.5 or 1), received {self.scale!r}")
+            raise MisuseError(
+                f"preprocessing: scale is the divisor (255, 127.5 or 1), received {self.scale!r}"
+            )
         for name in ("mean", "std"):
             values = tuple(float(v) for v in getattr(self, name))
             if len(values) != self.channels:
@@ -84,7 +90,9 @@ class Preprocessing:
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(fields) - known)
         if unknown:
-            raise MisuseError(f"preprocessing: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+            raise MisuseError(
+                f"preprocessing: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+            )
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})  # type: ignore[arg-type]
 
 
@@ -93,9 +101,15 @@ def _size(name: str, value: object) -> int | tuple[int, int] | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
-    if isinstance(value, (tuple, list)) and len(value) == 2 and all(isinstance(v, int) and v > 0 for v in value):
+    if (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(isinstance(v, int) and v > 0 for v in value)
+    ):
         return (value[0], value[1])
-    raise MisuseError(f"preprocessing: {name} is a number of pixels, (height, width) or None, received {value!r}")
+    raise MisuseError(
+        f"preprocessing: {name} is a number of pixels, (height, width) or None, received {value!r}"
+    )
 
 
 # LeCun et al. 1998, II.B: white background -0.1 and black foreground 1.175, here for light ink on dark:

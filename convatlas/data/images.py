@@ -1,0 +1,147 @@
+"""Any picture file to an upright RGB image, or an `ImageError` that says why not.
+
+Pillow opens; what it leaves open is decided here: EXIF orientation is applied, transparency is laid over white
+(as a page shows it), 16 bits are scaled to 8 instead of clipped, an animation gives its first frame.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from convatlas.errors import ConvAtlasError
+
+Source = str | os.PathLike[str] | bytes
+
+# Twice Pillow's own warning level, where it refuses too: a 108-megapixel phone photo is read, a bomb is not.
+MAX_PIXELS = 178_956_970
+
+
+class ImageError(ConvAtlasError):
+    """One picture that cannot be read. path: where it came from; reason: one clause, fit for a table."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        """Cross a process border whole."""
+        return (type(self), (self.path, self.reason))
+
+
+def read_image(source: Source, name: str | None = None) -> Image.Image:
+    """Read a file, or the bytes of one, to an RGB image.
+
+    name: what to call it in the error where `source` is bytes. Raises ImageError, and nothing else, for whatever
+    is wrong with the file: absent, empty, not an image, truncated, or larger than MAX_PIXELS when decoded.
+    """
+    name = label(source, name)
+    data = read_bytes(source, name)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(name, _too_large(image.width, image.height))
+            image.load()
+            return to_rgb(_upright(image))
+    except ImageError:
+        raise
+    except Exception as error:  # noqa: BLE001  Pillow's decoders raise nearly any class on a hostile file
+        raise ImageError(name, _reason(error, data)) from error
+
+
+def read_bytes(source: Source, name: str | None = None) -> bytes:
+    """The bytes of a file; ImageError where there is none or it is empty."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+    else:
+        try:
+            data = Path(source).read_bytes()
+        except OSError as error:
+            raise ImageError(label(source, name), f"cannot be opened: {error.strerror or error}") from error
+    if not data:
+        raise ImageError(label(source, name), "the file is empty (0 bytes)")
+    return data
+
+
+def label(source: Source, name: str | None = None) -> str:
+    """What a source is called in messages."""
+    if name is not None:
+        return name
+    return (
+        f"<{len(source)} bytes>" if isinstance(source, (bytes, bytearray, memoryview)) else os.fspath(source)
+    )
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode to RGB: transparency over white, 16 bits and floats scaled, not clipped."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep_to_rgb(image)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return _over_white(image)
+    if image.mode == "RGB":
+        return image.copy()  # the file behind it is closed after this
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+    return image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode in ("La", "RGBa"):  # premultiplied: Pillow converts these only to their plain twin
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    rgba = image.convert("RGBA")
+    page = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(page, rgba).convert("RGB")
+
+
+def _deep_to_rgb(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, 32 bits or floats, to the range 0..255 that it means."""
+    values = np.asarray(image).astype(np.float64)
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    if not np.isfinite(low + high):
+        raise ValueError("pixel values are not finite")
+    if image.mode == "F" and 0 <= low and high <= 1:
+        grey = values * 255
+    elif image.mode == "F" and 0 <= low and high <= 255:
+        grey = values
+    elif 0 <= low and high <= 65535 and image.mode != "F":
+        grey = values * (255 / 65535)
+    else:  # a range that says nothing of itself: all that it has, dark to light
+        grey = (values - low) * (255 / (high - low or 1))
+    grey8 = np.rint(grey).astype(np.uint8)
+    clear = image.info.get("transparency")
+    if isinstance(clear, (int, float)):  # PNG's tRNS of a 16-bit grey: one value that is see-through
+        grey8[values == clear] = 255
+    return Image.fromarray(grey8).convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+            return image
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001  an EXIF block that cannot be read says nothing of the pixels
+        return image
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    """One clause for a table, in place of a decoder's own words."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return f"not an image in a format that can be read (it starts with {data[:12]!r})"
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"refused as a decompression bomb: {error}"
+    text = str(error) or type(error).__name__
+    if "truncated" in text.lower():
+        return f"truncated: {text}"
+    return f"cannot be decoded: {text}"
+
+
+def _too_large(width: int, height: int) -> str:
+    return f"refused as a decompression bomb: {width}x{height} pixels, more than {MAX_PIXELS:,}"

@@ -1,0 +1,103 @@
+"""A picture to a network's input, to the pixel as the libraries do it whose weights are used.
+
+The arithmetic is that of Pillow with torchvision's rounding: the long side int(resize * long / short), the crop's
+corner int(round((size - crop) / 2)), division in float32. Proven against torchvision in the oracle tests and
+against the reference predictions of published weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from convatlas.data.images import Source, label, read_bytes, read_image
+from convatlas.define.preprocessing import Preprocessing
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def preprocess(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    """An RGB image to a float32 tensor (C, H, W): resized, cropped, normalized."""
+    pixels = crop_pixels(image, preprocessing)
+    return normalize(torch.from_numpy(pixels).permute(2, 0, 1)[None], preprocessing)[0]
+
+
+def load(source: Source, preprocessing: Preprocessing, name: str | None = None) -> Tensor:
+    """A file or its bytes to a float32 tensor (C, H, W), exactly; raises ImageError."""
+    name = label(source, name)
+    return preprocess(read_image(read_bytes(source, name), name), preprocessing)
+
+
+def crop_pixels(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
+    """The uint8 pixels (H, W, C) after resize and crop, in RGB order or grey: what a batch of bytes is made of."""
+    if preprocessing.channel_order == "grey":
+        image = image.convert("L")
+    image = _resize_and_crop(image, preprocessing)
+    pixels = np.array(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Bytes (N, C, H, W), RGB or grey, to the network's floats on the same device; memory format is kept."""
+    if preprocessing.channel_order == "bgr":
+        images = images.flip(1)
+    values = images.to(torch.float32)
+    if preprocessing.scale != 1:
+        values = values.div_(preprocessing.scale)
+    mean = torch.tensor(preprocessing.mean, device=values.device).view(1, -1, 1, 1)
+    std = torch.tensor(preprocessing.std, device=values.device).view(1, -1, 1, 1)
+    return values.sub_(mean).div_(std)
+
+
+def resized(size: tuple[int, int], resize: int | tuple[int, int] | None) -> tuple[int, int]:
+    """(width, height) after the resize step."""
+    width, height = size
+    if resize is None:
+        return size
+    if isinstance(resize, tuple):
+        return (resize[1], resize[0])
+    if width <= height:
+        return (resize, int(resize * height / width))
+    return (int(resize * width / height), resize)
+
+
+def centre_box(size: tuple[int, int], crop: int | tuple[int, int]) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of a centre crop; negative where the picture is smaller."""
+    width, height = size
+    rows, columns = crop if isinstance(crop, tuple) else (crop, crop)
+    # torchvision pads a small picture with (crop - size) // 2 first and then crops at 0
+    left = int(round((width - columns) / 2.0)) if width >= columns else -((columns - width) // 2)  # noqa: RUF046
+    top = int(round((height - rows) / 2.0)) if height >= rows else -((rows - height) // 2)  # noqa: RUF046
+    return (left, top, left + columns, top + rows)
+
+
+def _resize_and_crop(image: Image.Image, p: Preprocessing) -> Image.Image:
+    new = resized(image.size, p.resize)
+    box = None if p.crop is None else centre_box(new, p.crop)
+    if new != image.size:
+        if box is not None and new[0] * new[1] > 16 * (box[2] - box[0]) * (box[3] - box[1]):
+            # A picture of 1x30000 would become 256 x 7,680,000 for the sake of its middle: only that is made.
+            return _resize_the_middle(image, new, box, _FILTERS[p.interpolation])
+        image = image.resize(new, _FILTERS[p.interpolation])
+    return image if box is None else image.crop(box)
+
+
+def _resize_the_middle(
+    image: Image.Image, new: tuple[int, int], box: tuple[int, int, int, int], resample: Image.Resampling
+) -> Image.Image:
+    """The crop alone, out of the source pixels that it stands on; equal to within rounding."""
+    x, y = image.width / new[0], image.height / new[1]
+    inside = (max(box[0], 0), max(box[1], 0), min(box[2], new[0]), min(box[3], new[1]))
+    source = (inside[0] * x, inside[1] * y, min(inside[2] * x, image.width), min(inside[3] * y, image.height))
+    part = image.resize((inside[2] - inside[0], inside[3] - inside[1]), resample, box=source)
+    page = Image.new(image.mode, (box[2] - box[0], box[3] - box[1]))
+    page.paste(part, (inside[0] - box[0], inside[1] - box[1]))
+    return page
