@@ -3,7 +3,16 @@
 Operations and combinators are immutable; `elaborate` gives shapes and counts; the edits make new networks.
 """
 
-from convatlas.define.combinators import Combinator, Concat, Dense, Gate, Residual, Separable, Sequential, Towers
+from convatlas.define.combinators import (
+    Combinator,
+    Concat,
+    Dense,
+    Gate,
+    Residual,
+    Separable,
+    Sequential,
+    Towers,
+)
 from convatlas.define.edits import (
     replace,
     scale_width,

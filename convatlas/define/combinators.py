@@ -17,9 +17,13 @@ def check_rows(owner: str, rows: dict[str, object]) -> Children:
     """Rows as an immutable tuple; TypeError or ValueError names the one that is no node or no name."""
     for name, node in rows.items():
         if not isinstance(node, Node):
-            raise TypeError(f"{owner}: row {name!r} is {node!r}; expected an operation or a combinator (an instance, not its class)")
+            raise TypeError(
+                f"{owner}: row {name!r} is {node!r}; expected an operation or a combinator (an instance, not its class)"
+            )
         if not name.isidentifier() or name.startswith("_"):
-            raise ValueError(f"{owner}: {name!r} cannot name a row; expected a Python identifier such as conv1")
+            raise ValueError(
+                f"{owner}: {name!r} cannot name a row; expected a Python identifier such as conv1"
+            )
     return tuple(rows.items())  # type: ignore[arg-type]
 
 
@@ -34,7 +38,9 @@ class Combinator(Node):
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a {type(self).__name__} is a value: use the edits of convatlas.define to make another")
+        raise AttributeError(
+            f"a {type(self).__name__} is a value: use the edits of convatlas.define to make another"
+        )
 
     __delattr__ = __setattr__  # type: ignore[assignment]
 

@@ -12,7 +12,18 @@ from typing import TypeVar
 from convatlas.define.combinators import Children, Combinator, Gate, Residual, Sequential, Towers
 from convatlas.define.elaborate import elaborate
 from convatlas.define.network import Network
-from convatlas.define.operations import LRN, RBF, BatchNorm, Conv, DepthwiseConv, Linear, Node, Operation, PadShortcut, TableConv
+from convatlas.define.operations import (
+    LRN,
+    RBF,
+    BatchNorm,
+    Conv,
+    DepthwiseConv,
+    Linear,
+    Node,
+    Operation,
+    PadShortcut,
+    TableConv,
+)
 from convatlas.define.shape import Shape, ShapeError
 
 N = TypeVar("N", bound=Network)
@@ -28,9 +39,9 @@ def rewrite(network: N, rule: Rule) -> N:
             new = node
             if isinstance(node, Combinator):
                 children = visit_all(node.children)
-                if any(a is not b for (_, a), (_, b) in zip(children, node.children, strict=False)) or len(children) != len(
-                    node.children
-                ):
+                if any(a is not b for (_, a), (_, b) in zip(children, node.children, strict=False)) or len(
+                    children
+                ) != len(node.children):
                     new = node.with_children(children)
             seen[id(node)] = node, rule(new)
         return seen[id(node)][1]
@@ -60,7 +71,12 @@ def _at(rows: Children, path: str, change: Callable[[Node], Node]) -> Children:
     """`rows` with the node at `path` changed."""
     name, _, rest = path.partition(".")
     return tuple(
-        (n, (child.with_children(_at(child.children, rest, change)) if rest else change(child)) if n == name else child)  # type: ignore[attr-defined]
+        (
+            n,
+            (child.with_children(_at(child.children, rest, change)) if rest else change(child))
+            if n == name
+            else child,
+        )  # type: ignore[attr-defined]
         for n, child in rows
     )
 
@@ -71,7 +87,9 @@ def _on_classifiers(network: N, change: Callable[[Node], Node]) -> N:
     def in_series(rows: Children, where: str) -> Children:
         path = classifier(rows)
         if path is None:
-            raise ShapeError("no classifier found: the rows end in no convolution, linear or RBF layer", where or "network")
+            raise ShapeError(
+                "no classifier found: the rows end in no convolution, linear or RBF layer", where or "network"
+            )
         return _at(rows, path, change)
 
     heads = []
@@ -125,7 +143,9 @@ def scale_width(network: N, alpha: float, round_to: int = 1) -> N:
 
     def rule(node: Node) -> Node:
         if isinstance(node, TableConv):
-            raise ShapeError("its widths are fixed by the connection table and cannot be scaled; use lenet5", "TableConv")
+            raise ShapeError(
+                "its widths are fixed by the connection table and cannot be scaled; use lenet5", "TableConv"
+            )
         if isinstance(node, Conv | Linear | PadShortcut):
             return with_fields(node, width=rounded(node.width))
         return node
@@ -172,7 +192,9 @@ def replace(network: N, old: type[Operation] | Operation, new: type[Operation] |
         try:
             return new(**shared)
         except TypeError as error:
-            raise ValueError(f"replace: {new.__name__} needs settings that {type(node).__name__} has not ({error}); give an instance") from None
+            raise ValueError(
+                f"replace: {new.__name__} needs settings that {type(node).__name__} has not ({error}); give an instance"
+            ) from None
 
     return rewrite(network, rule)
 

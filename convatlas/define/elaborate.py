@@ -131,7 +131,13 @@ class _Walk:
                 try:
                     output = node.output(shape)
                     return Placed(
-                        node, shape, output, (), node.parameters(shape), node.statistics(shape), node.mult_adds(shape)
+                        node,
+                        shape,
+                        output,
+                        (),
+                        node.parameters(shape),
+                        node.statistics(shape),
+                        node.mult_adds(shape),
                     )
                 except ShapeError as error:
                     raise ShapeError(error.message, error.path or path) from None
@@ -147,7 +153,9 @@ class _Walk:
                 return self._dense(node, shape, path)
             case Gate():
                 return self._gate(node, shape, path)
-        raise TypeError(f"{path}: {type(node).__name__} is no operation and no combinator of convatlas.define")
+        raise TypeError(
+            f"{path}: {type(node).__name__} is no operation and no combinator of convatlas.define"
+        )
 
     def series(self, node: Node, rows: tuple[tuple[str, Node], ...], shape: Shape, path: str) -> Placed:
         placed, here = [], shape
@@ -196,7 +204,8 @@ class _Walk:
             step = self.place(child, here, f"{path}.{name}")
             if step.output[1:] != here[1:]:
                 raise ShapeError(
-                    f"a dense step must keep the resolution: {name} turns {show(here)} into {show(step.output)}", path
+                    f"a dense step must keep the resolution: {name} turns {show(here)} into {show(step.output)}",
+                    path,
                 )
             placed.append((name, step))
             here = (here[0] + step.output[0], *here[1:])
@@ -206,12 +215,15 @@ class _Walk:
         inner = self.series(node, node.children, shape, path)
         if inner.output not in (shape, shape[:1], (shape[0], 1, 1)):
             raise ShapeError(
-                f"the gate gives {show(inner.output)} for {show(shape)}; expected one value a channel, ({shape[0]},)", path
+                f"the gate gives {show(inner.output)} for {show(shape)}; expected one value a channel, ({shape[0]},)",
+                path,
             )
         return _sum(node, shape, shape, list(inner.children))
 
     def _lower(self, towers: Towers, path: str) -> tuple[tuple[str, Node], ...]:
-        return tuple((name, self._lane(child, towers.count, f"{path}.{name}")) for name, child in towers.children)
+        return tuple(
+            (name, self._lane(child, towers.count, f"{path}.{name}")) for name, child in towers.children
+        )
 
     def _lane(self, node: Node, count: int, path: str) -> Node:
         """The node that does in one go what `count` lanes do each on their share of the channels."""

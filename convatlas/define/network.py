@@ -9,7 +9,7 @@ from convatlas.define.combinators import Children, Combinator, check_rows
 from convatlas.define.operations import Node
 from convatlas.define.shape import Shape
 
-INITS = ("lecun", "gaussian", "alexnet", "xavier", "he", "he_fan_in", "truncated_normal")
+INITS = ("lecun_1998", "lecun", "gaussian", "alexnet", "xavier", "he", "he_fan_in", "truncated_normal")
 
 
 class Network(Combinator):
@@ -39,7 +39,9 @@ class Network(Combinator):
         heads = check_rows("Network", dict(aux or {}))
         missing = [row for row, _ in heads if row not in dict(children)]
         if missing:
-            raise ValueError(f"auxiliary head after {missing[0]!r}: no such row; rows: {', '.join(n for n, _ in children)}")
+            raise ValueError(
+                f"auxiliary head after {missing[0]!r}: no such row; rows: {', '.join(n for n, _ in children)}"
+            )
         if init not in INITS:
             raise ValueError(f"init {init!r}; expected one of {', '.join(INITS)}")
         self._set(children=children, aux=heads, init=init, name=name, input=tuple(input))
@@ -50,7 +52,12 @@ class Network(Combinator):
         return self.children
 
     def replaced(
-        self, *, rows: Children | None = None, aux: Children | None = None, input: Shape | None = None, name: str | None = None  # noqa: A002
+        self,
+        *,
+        rows: Children | None = None,
+        aux: Children | None = None,
+        input: Shape | None = None,
+        name: str | None = None,  # noqa: A002
     ) -> Self:
         """The same network but for what is given; subclasses keep what else they carry."""
         return type(self)(
@@ -71,7 +78,9 @@ class Network(Combinator):
         return _rebuild_network, (type(self), self.children, self.aux, self.input, self.init, self.name)
 
 
-def _rebuild_network(kind: type[Network], rows: Children, aux: Children, input: Shape, init: str, name: str) -> Network:  # noqa: A002
+def _rebuild_network(
+    kind: type[Network], rows: Children, aux: Children, input: Shape, init: str, name: str
+) -> Network:  # noqa: A002
     return kind(rows=rows, aux=dict(aux), input=input, init=init, name=name)
 
 

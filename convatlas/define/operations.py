@@ -79,7 +79,9 @@ def _check_window(op: Operation, kernel: Pair, stride: Pair, padding: Padding) -
     if min(*pair(kernel), *pair(stride)) < 1:
         raise ValueError(f"{op.kind}: kernel {kernel} and stride {stride} must be at least 1")
     if isinstance(padding, str) and padding not in RULES:
-        raise ValueError(f"{op.kind}: padding {padding!r}; expected a number, a pair, or one of {', '.join(RULES)}")
+        raise ValueError(
+            f"{op.kind}: padding {padding!r}; expected a number, a pair, or one of {', '.join(RULES)}"
+        )
 
 
 class _Windowed(Operation):
@@ -207,7 +209,9 @@ class TableConv(_Windowed):
     def __post_init__(self) -> None:
         _check_window(self, self.kernel, self.stride, self.padding)
         if len(self.table) != self.width or not all(self.table):
-            raise ValueError(f"conv by table: {self.width} maps need as many rows, none empty; received {len(self.table)}")
+            raise ValueError(
+                f"conv by table: {self.width} maps need as many rows, none empty; received {len(self.table)}"
+            )
 
     @property
     def connections(self) -> int:
@@ -217,7 +221,9 @@ class TableConv(_Windowed):
     def output(self, shape: Shape) -> Shape:
         last = max(map(max, self.table))
         if last >= _maps(self, shape)[0]:
-            raise ShapeError(f"the connection table names input map {last}; received {show(shape)}: widths are fixed by the table")
+            raise ShapeError(
+                f"the connection table names input map {last}; received {show(shape)}: widths are fixed by the table"
+            )
         return (self.width, *self._place(shape))
 
     def parameters(self, shape: Shape) -> int:
@@ -247,7 +253,9 @@ class Linear(Operation):
 
     def output(self, shape: Shape) -> Shape:
         if len(shape) != 1:
-            raise ShapeError(f"linear needs a vector; received {show(shape)}: put a Flatten or GlobalAvgPool before it")
+            raise ShapeError(
+                f"linear needs a vector; received {show(shape)}: put a Flatten or GlobalAvgPool before it"
+            )
         return (self.width,)
 
     def parameters(self, shape: Shape) -> int:
@@ -462,7 +470,9 @@ class ChannelShuffle(Operation):
 
     def output(self, shape: Shape) -> Shape:
         if _maps(self, shape)[0] % self.groups:
-            raise ShapeError(f"{shape[0]} channels cannot be shuffled in {self.groups} groups; choose a width that {self.groups} divides")
+            raise ShapeError(
+                f"{shape[0]} channels cannot be shuffled in {self.groups} groups; choose a width that {self.groups} divides"
+            )
         return shape
 
     def describe(self) -> str:
@@ -483,7 +493,9 @@ class Slice(Operation):
 
     def output(self, shape: Shape) -> Shape:
         if shape[0] % self.parts:
-            raise ShapeError(f"{shape[0]} channels cannot be cut into {self.parts} equal parts; choose a width that {self.parts} divides")
+            raise ShapeError(
+                f"{shape[0]} channels cannot be cut into {self.parts} equal parts; choose a width that {self.parts} divides"
+            )
         return (shape[0] // self.parts, *shape[1:])
 
     def describe(self) -> str:
@@ -506,7 +518,9 @@ class PadShortcut(Operation):
     def output(self, shape: Shape) -> Shape:
         channels, height, width = _maps(self, shape)
         if channels > self.width:
-            raise ShapeError(f"a padded shortcut can only add channels: received {show(shape)}, expected at most {self.width}")
+            raise ShapeError(
+                f"a padded shortcut can only add channels: received {show(shape)}, expected at most {self.width}"
+            )
         return (self.width, -(-height // self.stride), -(-width // self.stride))
 
     def windows(self, shape: Shape) -> tuple[Window, Window]:

@@ -61,7 +61,9 @@ def _from_data(data: dict[str, Any], depth: int = 0) -> Node:
     if kind in _OPERATIONS:
         return _OPERATIONS[kind](**{k: _frozen(v) for k, v in data.items() if k != "op"})
     if kind not in _COMBINATORS:
-        raise ValueError(f"not a network definition: unknown operation {kind!r}; a newer ConvAtlas may know it")
+        raise ValueError(
+            f"not a network definition: unknown operation {kind!r}; a newer ConvAtlas may know it"
+        )
     rows = {str(name): _from_data(child, depth + 1) for name, child in data["rows"]}
     if kind == "Towers":
         return Towers(int(data["count"]), **rows)

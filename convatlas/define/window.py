@@ -59,7 +59,9 @@ def tf_padding(n: int, span: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def window(n: int, kernel: int, stride: int, rule: int | str, *, dilation: int = 1, ceil: bool = False) -> Window:
+def window(
+    n: int, kernel: int, stride: int, rule: int | str, *, dilation: int = 1, ceil: bool = False
+) -> Window:
     """Place windows on n rows; `output` <= 0 where the kernel is larger than the padded input.
 
     `ceil` is the pooling layers' ceil mode as Caffe and torch have it: a last, partial window counts if it
