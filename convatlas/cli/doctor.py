@@ -25,8 +25,8 @@ EXAMPLES = """\
 
 # What a user gets with each extra; the names are those of pyproject.toml.
 PURPOSE = {
-    "torch": "to build, evaluate, predict and explain",
-    "train": "the digits that `convatlas train lenet5` reads",
+    "torch": "to train, evaluate, predict and explain",
+    "keras": "to read the weights that Keras publishes",
     "classic": "baselines from before the networks: HOG, SVM, forests",
     "onnx": "ONNX export, ONNX Runtime",
     "openvino": "OpenVINO export and speed",

@@ -146,7 +146,7 @@ def out(parser: Parser, metavar: str = "PATH", required: bool = False, text: str
     parser.add_argument("-o", "--out", type=Path, metavar=metavar, required=required, help=text)
 
 
-def as_json(parser: Parser, text: str = "print JSON") -> None:
+def as_json(parser: argparse._ActionsContainer, text: str = "print JSON") -> None:
     """--json: the same facts, for a script."""
     parser.add_argument("--json", action="store_true", help=text)
 
