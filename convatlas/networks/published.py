@@ -38,6 +38,11 @@ def torchvision(top1: float, top5: float, crop: int = 224, resize: int = 256) ->
     return accuracy(top1, top5, f"single crop {crop}, resize {resize}", "torchvision IMAGENET1K_V1")
 
 
+def torchvision_v2(top1: float, top5: float) -> Accuracy:
+    """The accuracy of torchvision's second weights, of a longer recipe than the paper's."""
+    return accuracy(top1, top5, "single crop 224, resize 232", "torchvision IMAGENET1K_V2")
+
+
 def keras(top1: float, top5: float) -> Accuracy:
     """The accuracy that the documentation of Keras Applications gives."""
     return accuracy(top1, top5, "single center crop, Keras preprocessing", "Keras Applications table")

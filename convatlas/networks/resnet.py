@@ -26,10 +26,12 @@ from convatlas.define import (
     without_shortcuts,
 )
 from convatlas.define.facts import Claim, Facts, Paper
-from convatlas.networks.published import accuracy, error, keras, slim, torchvision
+from convatlas.networks.published import error, keras, slim, torchvision, torchvision_v2
 
 Body = Callable[[int, int], Sequential]  # (width, stride) -> what is added to the shortcut
 Shortcut = Callable[[int, int], Node]  # (width that comes out, stride) -> a shortcut that changes the shape
+
+POOL = MaxPool(3, 2, padding=1)
 
 
 def basic(width: int, stride: int) -> Sequential:
@@ -80,7 +82,7 @@ def resnet(
     body: Body,
     expansion: int = 1,
     shortcut: Shortcut = projection,
-    pool: Node = MaxPool(3, 2, padding=1),  # noqa: B008  a value
+    pool: Node = POOL,
 ) -> Network:
     """Table 1: `depths` are the numbers of blocks in conv2 to conv5."""
     part = partial(stage, body=body, expansion=expansion, shortcut=shortcut)
@@ -195,8 +197,8 @@ def facts() -> dict[str, Facts]:
         return Facts(paper, title, narrow, results, macs(value), (stride, kept))
 
     def as_trained_today(depth: int, v1: tuple[float, float], v2: tuple[float, float]) -> Facts:
-        newer = accuracy(*v2, "single crop 224, resize 232", "torchvision IMAGENET1K_V2")
-        return Facts(paper, f"ResNet-{depth} v1.5 (stride in the 3x3)", moved, (torchvision(*v1), newer), (), (recipe,))
+        results = (torchvision(*v1), torchvision_v2(*v2))
+        return Facts(paper, f"ResNet-{depth} v1.5 (stride in the 3x3)", moved, results, (), (recipe,))
 
     def plain_on_cifar(depth: int) -> Facts:
         same = f"Exactly the parameters of ResNet-{depth}, whose shortcuts have none."
@@ -252,7 +254,7 @@ def facts() -> dict[str, Facts]:
             (error(5.23, None, "linear decay, p_L = 0.5; 6.41 with constant depth", "paper; table of the WRN paper", dataset="CIFAR-10 test"),
              error(24.58, None, "linear decay, p_L = 0.5", "table of the WRN paper", dataset="CIFAR-100 test"),
              error(5.25, None, "authors' code, test at the best validation", "release readme", dataset="CIFAR-10 test")),
-            (Claim("parameters", "1.7M", "§4"),),
+            (Claim("parameters", "1.7M", "experiments"),),
             ("Block l of 54 survives with 1 - l/L (1 - p_L), the last with 0.5: on average (3·54 - 1)/4 = 40.25 are active.",
              "Only the residual branch is dropped; at test it is multiplied by p_l (the later DropPath scales up in training).",
              "The same parameters as ResNet-110."),
