@@ -48,6 +48,7 @@ class Foreign:
     ordered: bool = True
     folded: bool = False
     preprocessing: Preprocessing | None = None
+    input: tuple[int, int, int] | None = None  # (C, H, W) where the file holds the graph
     classes: tuple[str, ...] | None = None
     scores: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -115,20 +115,25 @@ def read_tflite(path: Path) -> Foreign:
     if bytes(data[4:8]) != b"TFL3":
         raise WeightsError(f"{path}: not a TensorFlow Lite file: no TFL3 in its first bytes")
     try:
-        layers = tuple(_layers(_Graph(data, Table.root(data))))
+        graph = _Graph(data, Table.root(data))
+        layers = tuple(_layers(graph))
+        shape = graph.tensors[graph.subgraph.integers(1)[0]].integers(0)
     except (FlatBufferError, IndexError, StopIteration, RuntimeError, struct.error) as error:
         raise WeightsError(f"{path}: a broken or hostile TensorFlow Lite file: {error}") from error
     if not layers:
         raise WeightsError(f"{path}: a TensorFlow Lite file without convolution or linear layer")
-    return Foreign("tflite", layers, folded=True)
+    size = (shape[3], shape[1], shape[2]) if len(shape) == 4 and min(shape[1:]) > 0 else None
+    return Foreign("tflite", layers, folded=True, input=size)
 
 
 def _layers(graph: _Graph) -> list[Layer]:
-    found = []
+    found, made = [], 0
     for code, op in graph.operators:
         if code not in (CONV, DEPTHWISE, LINEAR):
             continue
         inputs = op.integers(1)
+        if made > 8 * len(graph.data):
+            raise FlatBufferError("its operators use the same weights again and again")
         weight = graph.constant(inputs[1])
         if weight is None or weight.ndim != (2 if code == LINEAR else 4):
             raise FlatBufferError(f"operator {len(found)} has no constant weights of the right rank")
@@ -136,6 +141,7 @@ def _layers(graph: _Graph) -> list[Layer]:
         name = graph.tensors[inputs[1]].text(3) or f"operator{len(found)}"
         options = op.table(4)
         windowed = options is not None and code != LINEAR
+        made += weight.nbytes
         tensors = {"weight": _weight(code, weight)}
         if bias is not None:
             tensors["bias"] = torch.from_numpy(bias.reshape(-1).copy())
