@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from convatlas.data.augmentation import Augmentation
+from convatlas.data.color import apply_color, color_map
+from convatlas.data.mixing import cutmix, cutout, mixup, soft
 from convatlas.data.pixels import normalize
+from convatlas.data.rand_augment import rand_augment
+from convatlas.data.warp import random_affine, random_flip, random_shift
 from convatlas.define.preprocessing import Preprocessing
+from convatlas.errors import MisuseError
+
+_UNIT = {
+    1: Preprocessing(mean=(0.0,), std=(1.0,), channel_order="grey"),
+    3: Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3),
+}
 
 
 def augment(
@@ -18,32 +27,49 @@ def augment(
     generator: torch.Generator,
     preprocessing: Preprocessing | None = None,
     classes: int | None = None,
+    components: Tensor | None = None,
+    out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Augment a batch and make it floats: bytes (N, C, H, W) to float32 of the same shape, and its labels.
 
     preprocessing: normalizes; None leaves 0..1. Labels stay int64 (N,), or become float (N, classes) where mixup or
-    cutmix mixes them. All random numbers come from `generator`, which is on the images' device.
+    cutmix mixes them. components: of `color_components`, for pca_noise; ImageNet's by default. All random numbers
+    come from `generator`, which is on the images' device (`batch_generator`). Channels last goes in and comes out.
+    out: memory that the result may take, as in `normalize`.
     """
-    if augmentation.padding:
-        images = random_shift(images, augmentation.padding, generator)
-    if augmentation.flip:
-        images = random_flip(images, augmentation.flip, generator)
-    values = images.to(torch.float32).div_(255) if preprocessing is None else normalize(images, preprocessing)
+    a = augmentation
+    if a.padding:
+        images = random_shift(images, a.padding, generator)
+    if a.flip:
+        images = random_flip(images, a.flip, generator)
+    values = images
+    if a.rotate or a.translate or a.shear or a.zoom:
+        values = random_affine(values.to(torch.float32), a, generator)
+    if a.rand_augment:
+        values = rand_augment(values.to(torch.float32), a.rand_augment, a.rand_magnitude, generator)
+    color = color_map(values, a, generator, components) if values.shape[1] == 3 else None
+    if color is not None:
+        values = apply_color(values.to(torch.float32), *color)
+    values = normalize(values, _UNIT[values.shape[1]] if preprocessing is None else preprocessing, out)
+    if a.cutout:
+        values = cutout(values, a.cutout, generator)
+    if a.mixup or a.cutmix:
+        if classes is None:
+            raise MisuseError("mixup and cutmix make soft labels: the number of classes is needed")
+        return _mixed(values, soft(labels, classes), a, generator)
     return values, labels
 
 
-def random_flip(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Mirror left and right, each picture by its own draw."""
-    chosen = torch.rand(len(images), device=images.device, generator=generator) < probability
-    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
-
-
-def random_shift(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Pad with zeros and crop each picture's own size out of it anywhere (He et al. 2016, §4.2: 4 on CIFAR)."""
-    n, _, height, width = images.shape
-    padded = F.pad(images, (padding,) * 4)
-    top, left = torch.randint(0, 2 * padding + 1, (2, n), device=images.device, generator=generator)
-    rows = (top[:, None] + torch.arange(height, device=images.device)).view(n, height, 1)
-    columns = (left[:, None] + torch.arange(width, device=images.device)).view(n, 1, width)
-    first = torch.arange(n, device=images.device).view(n, 1, 1)
-    return padded.permute(0, 2, 3, 1)[first, rows, columns].permute(0, 3, 1, 2)
+def _mixed(
+    values: Tensor, targets: Tensor, a: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """One of the two a batch, where both are asked for."""
+    if a.mixup and a.cutmix:
+        first = torch.rand((), device=values.device, generator=generator) < 0.5
+        mixed, mixed_targets = mixup(values, targets, a.mixup, generator)
+        cut, cut_targets = cutmix(values, targets, a.cutmix, generator)
+        # chosen on the device: asking which one it is would stop a GPU's queue
+        return torch.where(first, mixed, cut), torch.where(first, mixed_targets, cut_targets)
+    if a.mixup:
+        return mixup(values, targets, a.mixup, generator)
+    return cutmix(values, targets, a.cutmix, generator)

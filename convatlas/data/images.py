@@ -50,7 +50,7 @@ def read_image(source: Source, name: str | None = None) -> Image.Image:
             return to_rgb(_upright(image))
     except ImageError:
         raise
-    except Exception as error:  # noqa: BLE001  Pillow's decoders raise nearly any class on a hostile file
+    except Exception as error:
         raise ImageError(name, _reason(error, data)) from error
 
 
@@ -107,11 +107,11 @@ def _deep_to_rgb(image: Image.Image) -> Image.Image:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if not np.isfinite(low + high):
         raise ValueError("pixel values are not finite")
-    if image.mode == "F" and 0 <= low and high <= 1:
+    if image.mode == "F" and low >= 0 and high <= 1:
         grey = values * 255
-    elif image.mode == "F" and 0 <= low and high <= 255:
+    elif image.mode == "F" and low >= 0 and high <= 255:
         grey = values
-    elif 0 <= low and high <= 65535 and image.mode != "F":
+    elif low >= 0 and high <= 65535 and image.mode != "F":
         grey = values * (255 / 65535)
     else:  # a range that says nothing of itself: all that it has, dark to light
         grey = (values - low) * (255 / (high - low or 1))

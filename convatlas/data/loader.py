@@ -211,7 +211,7 @@ class Loader:
         draws, size, augmentation = Draws(self.seed, epoch, index), self.size, self.augmentation
         plan: Callable[[int, int], tuple[int, int, int, int]] = lambda w, h: training_box(
             w, h, size, augmentation, draws
-        )  # noqa: E731
+        )
         image = decode_crop(data, plan, size, name, self.channels)
         row[:] = image[0].permute(1, 2, 0).numpy()
 

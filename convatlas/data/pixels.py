@@ -45,16 +45,27 @@ def crop_pixels(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
-def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Bytes (N, C, H, W), RGB or grey, to the network's floats on the same device; memory format is kept."""
+def normalize(images: Tensor, preprocessing: Preprocessing, out: Tensor | None = None) -> Tensor:
+    """Values 0..255 (N, C, H, W), RGB or grey, to the network's floats on the same device, channels last.
+
+    out: memory to write into and return, float32 of the same shape and channels last. Fresh pages cost a CPU more
+    than the arithmetic does: a loop that is done with its last batch gives that.
+    """
     if preprocessing.channel_order == "bgr":
         images = images.flip(1)
-    values = images.to(torch.float32)
+    n, c, h, w = images.shape
+    if out is None or out.shape != images.shape or not out.is_contiguous(memory_format=torch.channels_last):
+        out = torch.empty((n, h, w, c), dtype=torch.float32, device=images.device).permute(0, 3, 1, 2)
+    out.copy_(images)
+    # whole rows of pixels as one axis: three channels alone are too short a loop for vector units
+    rows = out.permute(0, 2, 3, 1).view(n * h, w * c)
     if preprocessing.scale != 1:
-        values = values.div_(preprocessing.scale)
-    mean = torch.tensor(preprocessing.mean, device=values.device).view(1, -1, 1, 1)
-    std = torch.tensor(preprocessing.std, device=values.device).view(1, -1, 1, 1)
-    return values.sub_(mean).div_(std)
+        rows.div_(preprocessing.scale)
+    if any(preprocessing.mean):
+        rows.sub_(torch.tensor(preprocessing.mean, device=out.device).repeat(w))
+    if any(s != 1 for s in preprocessing.std):
+        rows.div_(torch.tensor(preprocessing.std, device=out.device).repeat(w))
+    return out
 
 
 def resized(size: tuple[int, int], resize: int | tuple[int, int] | None) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,25 +61,68 @@ def open_data(
     seed: of the split, where the data has none of its own. MisuseError where `spec` is nothing that is known or
     there; ConvAtlasError where files are broken.
     """
-    readers = _readers()
     text = os.fspath(spec)
-    if text in readers:
-        return readers[text](None if root is None else Path(root), seed, test_share, download)
+    place = None if root is None else Path(root)
+    if text in NAMED:
+        return _named(text, place, seed, test_share, download)
+    if is_shards_spec(text):
+        from convatlas.data.readers.shards import open_shards
+
+        return open_shards(text, seed, test_share, download)
+    path = Path(text)
+    if not path.exists() and place is not None and (place / text).exists():
+        path = place / text
+    if path.is_dir():
+        return _folder(path, seed, test_share)
+    if path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".txt", ".lst", ".list"):
+        from convatlas.data.readers.lists import open_list
+
+        return open_list(path, place, seed, test_share)
+    if path.is_file():
+        raise MisuseError(f"--data {text}: a file, but no list (.txt), CSV (.csv, .tsv) or tar shard (.tar)")
+    near = difflib.get_close_matches(text, NAMED, n=1)
     raise MisuseError(
-        f"--data {text}: neither a known set ({', '.join(NAMED)}) nor a folder, list, CSV or tar shard that exists"
+        f"--data {text}: no known set{f' (nearest: {near[0]})' if near else ''} and nothing of that name here; give "
+        f"{', '.join(NAMED)}, a folder of class folders, a list or CSV, or tar shards"
     )
 
 
-Reader = Callable[[Path | None, int, float, bool], DataSource]
+def is_shards_spec(text: str) -> bool:
+    """Whether it is written as tar shards: an address, or a name that ends in .tar."""
+    return text.startswith(("http://", "https://")) or text.endswith(".tar")
 
 
-def _readers() -> dict[str, Reader]:
-    from convatlas.data.readers import digits, mnist
+def _named(name: str, root: Path | None, seed: int, share: float, download: bool) -> DataSource:
+    # a reader is imported when its set is asked for: the others need not be there
+    if name == "digits":
+        from convatlas.data.readers.digits import open_digits
 
-    return {
-        "digits": lambda root, seed, share, download: digits.open_digits(seed, share),
-        "mnist": lambda root, seed, share, download: mnist.open_mnist("mnist", root, download),
-        "fashion-mnist": lambda root, seed, share, download: mnist.open_mnist(
-            "fashion-mnist", root, download
-        ),
-    }
+        return open_digits(seed, share)
+    if name in ("mnist", "fashion-mnist"):
+        from convatlas.data.readers.mnist import open_mnist
+
+        return open_mnist(name, root, download)
+    if name in ("cifar10", "cifar100"):
+        from convatlas.data.readers.cifar import open_cifar
+
+        return open_cifar(name, root, download)
+    if name == "cifar10-jpeg":
+        from convatlas.data.readers.cifar_jpeg import open_cifar_jpeg
+
+        return open_cifar_jpeg(root)
+    from convatlas.data.readers.imagenet import open_imagenet
+
+    return open_imagenet(root)
+
+
+def _folder(path: Path, seed: int, share: float) -> DataSource:
+    from convatlas.data.readers.folders import open_folder
+    from convatlas.data.readers.lists import open_list
+    from convatlas.data.readers.shards import open_shards
+
+    if any(path.glob("*.tar")):
+        return open_shards(str(path), seed, share)
+    lists = [path / n for n in ("labels.csv", "labels.txt", "index.csv") if (path / n).is_file()]
+    if lists and not any(p.is_dir() for p in path.iterdir()):
+        return open_list(lists[0], None, seed, share)
+    return open_folder(path, seed, share)

@@ -1,0 +1,178 @@
+"""Tar shards in WebDataset form: one sample a key, `KEY.jpg` beside `KEY.cls` (or .json, .txt), local or over HTTP.
+
+An uncompressed tar is read in place: its headers are walked once, and a picture is then a seek and a read, so that
+shuffling and resuming are exact. A shard at an address is fetched into the cache first, resumably.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+
+from convatlas.data.readers.folders import SUFFIXES, TEST_NAMES, TRAIN_NAMES
+from convatlas.data.sets import FileSet
+from convatlas.data.sources import DataSource
+from convatlas.data.splits import stratified
+from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.fetch import cache_dir, download
+
+INDEX = "index.json"  # beside the shards: {"classes": [...], "shards": {name: {"sha256": ...}}}
+_MAX_LABEL = 1 << 16  # bytes of a .cls, .txt or .json
+
+
+def open_shards(spec: str, seed: int, test_share: float, fetch: bool = True) -> DataSource:
+    """A folder of *.tar, one tar, NAME-{000000..000009}.tar, or an address of the same.
+
+    Shards whose name begins with train, and with val or test, keep that split; otherwise one is made.
+    """
+    shards, index = _places(spec, fetch)
+    keys = [(shard, *entry) for shard in shards for entry in scan(shard)]
+    if not keys:
+        raise MisuseError(f"{spec}: no pictures with labels in {len(shards)} shards (KEY.jpg beside KEY.cls)")
+    classes, numbers = _classes([str(label) for *_, label in keys], index.get("classes"), spec)
+    whole = FileSet(
+        tuple(shard for shard, *_ in keys),
+        torch.tensor(numbers, dtype=torch.int64),
+        classes,
+        _name(spec),
+        tuple((offset, length) for _, _, offset, length, _ in keys),
+        tuple(member for _, member, *_ in keys),
+    )
+    train = [i for i, (shard, *_) in enumerate(keys) if shard.name.lower().startswith(TRAIN_NAMES)]
+    test = [i for i, (shard, *_) in enumerate(keys) if shard.name.lower().startswith(TEST_NAMES)]
+    split: dict[str, object] = {"by": "shards"}
+    if not train or not test:
+        train, test = stratified(numbers, test_share, seed)
+        split = {"by": "stratified", "seed": seed, "test_share": test_share}
+    return DataSource(
+        _name(spec), whole.subset(train), whole.subset(test), classes, f"{spec}, tar shards", split
+    )
+
+
+def expand(spec: str) -> list[str]:
+    """Braces with a range, `{0000..0146}`, written out; at most one of them, as the form has it."""
+    found = re.search(r"\{(\d+)\.\.(\d+)\}", spec)
+    if not found:
+        return [spec]
+    first, last = found.groups()
+    if int(last) < int(first) or int(last) - int(first) > 1_000_000:
+        raise MisuseError(f"{spec}: the range {found.group()} is empty or too long")
+    numbers = (str(n).zfill(len(first)) for n in range(int(first), int(last) + 1))
+    return [spec[: found.start()] + n + spec[found.end() :] for n in numbers]
+
+
+def scan(shard: Path) -> Iterator[tuple[str, int, int, str | int]]:
+    """(member, offset, length, label) of every picture that has a label, in the order of the tar."""
+    picture: tuple[str, int, int] | None = None
+    label: str | int | None = None
+    key = ""
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            for member in archive:
+                if not member.isfile():
+                    continue
+                stem, _, extension = _split(member.name)
+                if stem != key:
+                    if picture and label is not None:
+                        yield (*picture, label)
+                    key, picture, label = stem, None, None
+                if "." + extension in SUFFIXES:
+                    picture = (member.name, member.offset_data, member.size)
+                elif extension in ("cls", "txt", "json") and member.size <= _MAX_LABEL and label is None:
+                    file = archive.extractfile(member)
+                    label = _label(file.read() if file else b"", extension)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ConvAtlasError(
+            f"{shard}: not a whole uncompressed tar ({error}); unpack it if it is compressed, or fetch it again"
+        ) from error
+    if picture and label is not None:
+        yield (*picture, label)
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """A member's key, a dot, and its extension: all after the first dot of the last part, in small letters."""
+    folder, slash, last = name.rpartition("/")
+    stem, dot, extension = last.partition(".")
+    return folder + slash + stem, dot, extension.lower()
+
+
+def _label(data: bytes, extension: str) -> str | int | None:
+    text = data.decode("utf-8", "replace").strip()
+    if extension != "json":
+        return text or None
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return None
+    found = content.get("label", content.get("cls")) if isinstance(content, dict) else None
+    return found if isinstance(found, (str, int)) and not isinstance(found, bool) else None
+
+
+def _places(spec: str, fetch: bool) -> tuple[list[Path], dict[str, object]]:
+    if spec.startswith(("http://", "https://")):
+        return _fetched(spec, fetch)
+    path = Path(spec)
+    shards = sorted(path.glob("*.tar")) if path.is_dir() else [Path(p) for p in expand(spec)]
+    absent = [p for p in shards if not p.is_file()]
+    if absent or not shards:
+        raise MisuseError(f"{spec}: {absent[0] if absent else 'no *.tar in it'}: there is no such shard")
+    index = shards[0].parent / INDEX
+    return shards, _index(index.read_bytes(), str(index)) if index.is_file() else {}
+
+
+def _fetched(spec: str, fetch: bool) -> tuple[list[Path], dict[str, object]]:
+    addresses = expand(spec)
+    if not all(urlsplit(a).path.endswith(".tar") for a in addresses):
+        raise MisuseError(f"{spec}: an address of shards ends in .tar")
+    base = addresses[0].rpartition("/")[0]
+    folder = cache_dir() / "shards" / hashlib.sha256(base.encode()).hexdigest()[:16]
+    try:
+        place = download(f"{base}/{INDEX}", folder / INDEX) if fetch else folder / INDEX
+        index = _index(place.read_bytes(), f"{base}/{INDEX}")
+    except (ConvAtlasError, OSError):
+        index = {}  # shards made by others have none
+    sums = index.get("shards")
+    paths = []
+    for address in addresses:
+        name = Path(urlsplit(address).path).name
+        entry = sums.get(name) if isinstance(sums, dict) else None
+        sha256 = entry.get("sha256") if isinstance(entry, dict) else None
+        paths.append(download(address, folder / name, sha256 if isinstance(sha256, str) else None))
+    return paths, index
+
+
+def _index(data: bytes, where: str) -> dict[str, object]:
+    try:
+        content = json.loads(data)
+    except ValueError as error:
+        raise ConvAtlasError(f"{where}: not JSON ({error})") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _classes(labels: list[str], named: object, spec: str) -> tuple[tuple[str, ...], list[int]]:
+    if isinstance(named, list) and named and all(isinstance(n, str) for n in named):
+        number = {str(i): i for i in range(len(named))} | {n: i for i, n in enumerate(named)}
+        strange = sorted(set(labels) - set(number))
+        if strange:
+            raise ConvAtlasError(
+                f"{spec}: label {strange[0]!r} is none of the {len(named)} classes of {INDEX}"
+            )
+        return tuple(named), [number[label] for label in labels]
+    if all(label.isascii() and label.isdigit() for label in labels):
+        count = max(map(int, labels)) + 1
+        if count > 100_000:
+            raise MisuseError(f"{spec}: label {count - 1} is no class number; they count from 0")
+        return tuple(map(str, range(count))), [int(label) for label in labels]
+    names = tuple(sorted(set(labels)))
+    return names, [names.index(label) for label in labels]
+
+
+def _name(spec: str) -> str:
+    return Path(urlsplit(spec).path).stem.split("{")[0].strip("-_") or "shards"
