@@ -1,0 +1,355 @@
+"""From a view to places: a fold over the tree, each item laid out around its axis without knowing its surroundings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from convatlas.drawing import words
+from convatlas.drawing.kinds import box_words, carries, show_shape
+from convatlas.drawing.scene import Bar, Box, Circle, Dot, Frame, Layout, Strip, Text, Thing, Wire
+from convatlas.drawing.text import shorten, text_width
+from convatlas.drawing.view import Box as BoxView
+from convatlas.drawing.view import Bus, Card, Closed, Item, Loop, Part, Skip, Split, View
+
+SIZE, SMALL = 11.5, 10.0
+GAP, SHAPE_GAP = 13.0, 25.0  # between neighbors in series, without and with the shape on the wire
+STRIP, ROW, THIN = 5.0, 22.0, 17.0
+BRANCH_GAP, LANE = 14.0, 13.0
+WIDEST_LIST = 4  # widths that a box of folded blocks lists before it says first…last
+
+
+@dataclass(frozen=True)
+class Style:
+    """Choices that the whole figure shares."""
+
+    horizontal: bool = False
+    lang: str = "en"
+    shapes: bool = False  # the shape on every wire
+    tallest: float = 7.8  # log2 of the input's resolution: the funnel's mouth
+
+
+@dataclass(frozen=True)
+class _Here:
+    """Where in the tree a layout stands."""
+
+    lanes: int = 1
+    lane: int = 0
+    tower: bool = False  # a branch among others: boxes as narrow as their text
+
+
+class Layouter:
+    """Lays out views in one style."""
+
+    def __init__(self, style: Style) -> None:
+        self.style = style
+
+    def item(self, item: Item, here: _Here | None = None, width: float = 0.0) -> Layout:
+        """One item; `width` is the least extent of a box across the flow."""
+        here = here or _Here()
+        match item:
+            case BoxView():
+                return self._box(item, here, width)
+            case Closed():
+                return self._closed(item, width)
+            case Split():
+                return self._split(item, here)
+            case Skip():
+                return self._skip(item, here)
+            case Loop():
+                return self._loop(item, here)
+            case Bus(steps=(step,)):
+                return self._bus(step, here)
+            case Bus():
+                return self._comb(item.steps, here)
+        return self._card(item, here)
+
+    def series(self, view: View, here: _Here | None = None, width: float = 0.0) -> Layout:
+        """Items one after another on the axis, boxes of one width."""
+        here = here or _Here()
+        out = Layout()
+        width = max([width, *(self.want(item, here) for item in view if isinstance(item, BoxView | Closed))])
+        u = 0.0
+        before = None
+        for item in view:
+            part = self.item(item, here, width)
+            if before is not None:
+                shape = self.style.shapes and _output(before)
+                gap = SHAPE_GAP if shape else GAP
+                out.things.append(Wire(((u, 0.0), (u + gap, 0.0)), arrow=part.solid))
+                if shape:
+                    text = Text(u + gap / 2, 6.0, show_shape(shape), SMALL, "start", "muted")
+                    out.things.append(text)
+                    out.right = max(out.right, 8 + text.width)
+                u += gap
+            else:
+                out.solid = part.solid
+            out.add(u, 0.0, part)
+            u += part.length
+            before = item
+        return out
+
+    # ----------------------------------------------------------------------------------- boxes
+
+    def want(self, item: BoxView | Closed, here: _Here | None = None) -> float:
+        """Extent across the flow that an item's text asks for."""
+        here = here or _Here()
+        if isinstance(item, Closed):
+            return max(text_width(text, SIZE) for text in self._closed_words(item)) + 24
+        wide = text_width(self._box_words(item, here), SIZE) + 16
+        least = 46.0 if here.tower else 84.0
+        if self.style.horizontal and not here.tower and len(item.parts[item.main].output) == 3:
+            # the funnel: a stage's height falls with its resolution
+            share = math.log2(max(item.parts[item.main].output[1], 1) + 1) / self.style.tallest
+            least = 64 + 110 * min(share, 1.0)
+        return max(wide, least)
+
+    def _box_words(self, box: BoxView, here: _Here) -> str:
+        part = box.parts[box.main]
+        if box.main < 0 and len(box.parts) > 1:
+            return " · ".join(box_words(p.operation, "", self.style.lang) for p in box.parts)
+        operation = part.operation
+        if here.lanes > 1 and hasattr(operation, "groups"):
+            operation = replace(operation, groups=operation.groups // here.lanes)  # type: ignore[type-var]
+        return box_words(operation, _widths(part, here.lanes), self.style.lang)
+
+    def _box(self, box: BoxView, here: _Here, width: float) -> Layout:
+        width = max(width, self.want(box, here))
+        rides = len(box.parts) > 1 and box.main >= 0
+        body = THIN if box.main < 0 or not carries(box.parts[box.main].operation) else ROW
+        if self.style.horizontal and body == ROW:
+            channels = box.parts[box.main].output[0]
+            body = 15 + 1.6 * math.log2(max(channels // here.lanes, 1))
+        strips, u = [], 0.0
+        if rides:
+            for index in range(box.main):
+                strips.append(Strip(u, u + STRIP, index))
+                u += STRIP
+        middle = u + body / 2
+        u += body
+        if rides:
+            for index in range(box.main + 1, len(box.parts)):
+                strips.append(Strip(u, u + STRIP, index))
+                u += STRIP
+        text = Text(middle, 0.0, self._box_words(box, here), SIZE)
+        thing = Box(0.0, -width / 2, u, width / 2, box, (text,), tuple(strips), here.lane)
+        return Layout(u, width / 2, width / 2, [thing], solid=True)
+
+    def _closed_words(self, item: Closed) -> list[str]:
+        return [item.path, words.block(item.placed, self.style.lang)]
+
+    def _closed(self, item: Closed, width: float) -> Layout:
+        width = max(width, self.want(item))
+        first, second = self._closed_words(item)
+        texts = (Text(14.0, 0.0, first, SIZE, bold=False), Text(29.0, 0.0, second, SMALL, color="muted"))
+        return Layout(42.0, width / 2, width / 2, [Box(0.0, -width / 2, 42.0, width / 2, item, texts)], solid=True)
+
+    # ------------------------------------------------------------------------- side by side
+
+    def _split(self, split: Split, here: _Here) -> Layout:
+        count = len(split.branches)
+        inner = [
+            self.series(view, _Here(here.lanes * count, lane, True) if split.lanes else replace(here, tower=True))
+            for lane, view in enumerate(split.branches)
+        ]
+        out = Layout()
+        longest = max(part.length for part in inner)
+        fork, start = 7.0, 20.0
+        places = _side_by_side(inner, BRANCH_GAP)
+        bar = start + longest + 13
+        for part, v in zip(inner, places, strict=True):
+            u = start + (longest - part.length) / 2
+            out.add(u, v, part)
+            arrow = part.solid and part.length > 0
+            out.things.append(Wire(((0.0, 0.0), (fork, 0.0), (fork, v), (u, v)), arrow=arrow))
+            out.things.append(Wire(((u + part.length, v), (bar, v)), arrow=True))
+        self._join(out, bar, min(places) - 12, max(places) + 12)
+        return out
+
+    def _join(self, out: Layout, u: float, low: float, high: float) -> None:
+        """A concat bar from `low` to `high` across the flow, wide enough for its word, that ends the layout."""
+        word = words.say("concat", self.style.lang)
+        half = text_width(word, SMALL) / 2 + 8
+        middle = (low + high) / 2
+        low, high = min(low, middle - half, -half), max(high, middle + half, half)
+        middle = (low + high) / 2
+        text = Text(u + 8.0, middle, word, SMALL)
+        out.things.append(Bar(u, low, u + 16.0, high, text))
+        out.left, out.right = max(out.left, -low), max(out.right, high)
+        out.length = u + 16.0
+
+    # ------------------------------------------------------------------------- around and back
+
+    def _skip(self, skip: Skip, here: _Here) -> Layout:
+        body = self.series(skip.body, here)
+        side = self.series(skip.shortcut, replace(here, tower=True)) if skip.shortcut else None
+        out = Layout()
+        fork, start = 6.0, 18.0
+        longest = max(body.length, side.length if side else 0.0)
+        notes = [Text(0.0, 0.0, note, SMALL, "end", "muted") for note in skip.notes]
+        out.add(start + (longest - body.length) / 2, 0.0, body)
+        first, last = start + (longest - body.length) / 2, start + (longest + body.length) / 2
+        circle = start + longest + max(20.0, 14.0 * len(notes) + 12)
+        out.things.append(Wire(((0.0, 0.0), (first, 0.0)), arrow=body.solid))
+        out.things.append(Wire(((last, 0.0), (circle - 7.5, 0.0)), arrow=True))
+        for index, note in enumerate(notes):
+            out.things.append(replace(note, u=start + longest + 8 + 14.0 * index, v=-6.0))
+            out.left = max(out.left, note.width + 8)
+        lane = body.right + LANE + (side.left if side else 0.0)
+        dashed = side is not None
+        if side is None:
+            path = ((fork, 0.0), (fork, lane), (circle, lane), (circle, 7.5))
+            out.things.append(Wire(path, arrow=True))
+        else:
+            u = start + (longest - side.length) / 2
+            out.add(u, lane, side)
+            out.things.append(Wire(((fork, 0.0), (fork, lane), (u, lane)), arrow=side.solid, dashed=dashed))
+            end = ((u + side.length, lane), (circle, lane), (circle, 7.5))
+            out.things.append(Wire(end, arrow=True, dashed=dashed))
+        out.right = max(out.right, lane + 2)
+        out.things.append(Circle(circle, 0.0, "+"))
+        out.length = circle + 7.5
+        return out
+
+    def _loop(self, loop: Loop, here: _Here) -> Layout:
+        side = self.series(loop.inner, replace(here, tower=True))
+        out = Layout(left=8.0)
+        lane = LANE + side.left
+        fork, start = 5.0, 18.0
+        circle = start + side.length + 16
+        out.add(start, lane, side)
+        out.things.append(Wire(((0.0, 0.0), (circle - 7.5, 0.0)), arrow=True))
+        out.things.append(Wire(((fork, 0.0), (fork, lane), (start, lane)), arrow=True))
+        out.things.append(Wire(((start + side.length, lane), (circle, lane), (circle, 7.5)), arrow=True))
+        out.things.append(Circle(circle, 0.0, "×"))
+        out.length = circle + 7.5
+        return out
+
+    # ------------------------------------------------------------------------- dense connections
+
+    def _bus(self, step: View, here: _Here) -> Layout:
+        body = self.series(step, here)
+        out = Layout()
+        start = 18.0
+        out.add(start, 0.0, body)
+        bar, lane = start + body.length + 14, body.right + LANE
+        out.things.append(Wire(((0.0, 0.0), (start, 0.0)), arrow=body.solid))
+        out.things.append(Wire(((start + body.length, 0.0), (bar, 0.0)), arrow=True))
+        out.things.append(Wire(((6.0, 0.0), (6.0, lane), (bar, lane)), arrow=True, bus=True))
+        self._join(out, bar, -body.left, lane + 8)
+        return out
+
+    def _comb(self, steps: Sequence[View], here: _Here) -> Layout:
+        """Every output goes down a lane of its own; each step's entry collects the lanes before it."""
+        bodies = [self.series(step, here) for step in steps]
+        out = Layout()
+        right = max(body.right for body in bodies) + LANE
+        lanes = [right + (len(bodies) - index) * 7.0 for index in range(len(bodies) + 1)]
+        u, taps = 0.0, []
+        for index, body in enumerate(bodies):
+            taps.append(u + 6.0)
+            entry = u + 16.0
+            out.things.append(Wire(((u, 0.0), (u + 6.0, 0.0), (u + 6.0, lanes[index]), (entry, lanes[index]))))
+            out.things.append(Wire(((entry, lanes[0]), (entry, 0.0), (entry + 12, 0.0)), arrow=body.solid))
+            out.things += [Dot(entry, lanes[source]) for source in range(1, index + 1)]
+            out.add(entry + 12, 0.0, body)
+            u = entry + 12 + body.length
+        bar = u + 26.0
+        taps.append(u + 6.0)
+        out.things.append(Wire(((u, 0.0), (u + 6.0, 0.0), (u + 6.0, lanes[-1]), (bar, lanes[-1])), arrow=True))
+        for source, lane in enumerate(lanes[:-1]):
+            out.things.append(Wire(((taps[source] + 10.0, lane), (bar, lane)), arrow=True))
+        self._join(out, bar, -max(body.left for body in bodies), lanes[0] + 8)
+        return out
+
+    # ------------------------------------------------------------------------- cards
+
+    def _card(self, card: Card, here: _Here) -> Layout:
+        inner = self.series(card.inner, here)
+        count = f"× {card.count}" if card.count > 1 else ""
+        label = card.name
+        across = not self.style.horizontal
+        room = text_width(label, SMALL) + (text_width(count, SIZE, bold=True) + 14 if count else 0) + 18
+        out = Layout()
+        head = 20.0
+        if across:
+            out.add(head + 6, 0.0, inner)
+            out.left, out.right = inner.left + 10, inner.right + 10
+            half = (room - out.left - out.right) / 2
+            out.left, out.right = out.left + max(half, 0), out.right + max(half, 0)
+            out.length = head + inner.length + 18
+            out.things.append(Wire(((0.0, 0.0), (head + 6, 0.0)), arrow=inner.solid))
+            out.things.append(Wire(((head + 6 + inner.length, 0.0), (out.length, 0.0))))
+            texts = [Text(11.0, -out.left + 8, label, SMALL, "start", "muted")]
+            if count:
+                texts.append(Text(11.0, out.right - 8, count, SIZE, "end", bold=True))
+            # The wire comes in through the head: text must leave it free.
+            out = _clear_of_axis(out, texts, room)
+            texts = [replace(texts[0], v=-out.left + 8), *(replace(t, v=out.right - 8) for t in texts[1:])]
+        else:
+            length = max(inner.length + 24, room)
+            shift = (length - inner.length) / 2
+            out.add(shift, 0.0, inner)
+            out.left, out.right = inner.left + 10, inner.right + 10 + head
+            out.length = length
+            out.things.append(Wire(((0.0, 0.0), (shift, 0.0)), arrow=inner.solid))
+            out.things.append(Wire(((shift + inner.length, 0.0), (length, 0.0))))
+            texts = [Text(8.0, out.right - 12, label, SMALL, "start", "muted", across=False)]
+            if count:
+                texts.append(Text(length - 8, out.right - 12, count, SIZE, "end", bold=True, across=False))
+        frame = Frame(0.0, -out.left, out.length, out.right, card, tuple(texts))
+        out.things.insert(0, frame)
+        return out
+
+
+def _clear_of_axis(out: Layout, texts: list[Text], room: float) -> Layout:
+    """Widen a card so that neither its name nor its count lies on the axis, where the wire comes in."""
+    out.left = max(out.left, texts[0].width + 8 + 6)
+    if len(texts) > 1:
+        out.right = max(out.right, texts[1].width + 8 + 6)
+    return out
+
+
+def _side_by_side(parts: Sequence[Layout], gap: float) -> list[float]:
+    """Axes of `parts` beside each other, centered on 0; one that nearly meets the axis is moved onto it."""
+    places, v = [], 0.0
+    for index, part in enumerate(parts):
+        left, right = max(part.left, 6.0), max(part.right, 6.0)
+        v += (gap if index else 0.0) + left
+        places.append(v)
+        v += right
+    middle = v / 2
+    places = [place - middle for place in places]
+    nearest = min(places, key=abs)
+    if 0 < abs(nearest) < 14:
+        places = [place - nearest for place in places]
+    return places
+
+
+def _widths(part: Part, lanes: int) -> str:
+    """The width in words: of folded blocks all widths, or the first and the last where they are many."""
+    found = [placed.output[0] // lanes for placed in part.placed]
+    different = list(dict.fromkeys(found))
+    if len(different) == 1:
+        return str(different[0])
+    if len(different) <= WIDEST_LIST:
+        return "·".join(map(str, different))
+    return f"{found[0]}…{found[-1]}"
+
+
+def _output(item: Item) -> tuple[int, ...]:
+    """Shape that an item gives, where it is plain to see."""
+    if isinstance(item, BoxView):
+        return item.parts[-1].output
+    if isinstance(item, Card):
+        return item.placed[-1].output
+    return item.placed.output if isinstance(item, Closed) else ()
+
+
+def everything(layout: Layout) -> list[Thing]:
+    """All things of a layout, flat."""
+    return list(layout.flat())
+
+
+__all__ = ["GAP", "SHAPE_GAP", "SIZE", "SMALL", "Layouter", "Style", "everything", "shorten"]

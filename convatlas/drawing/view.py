@@ -1,0 +1,301 @@
+"""What a figure shows, before it is laid out: a network's tree with equal blocks folded and small rows merged.
+
+A convolution with the norm and activation behind it (before it, in DenseNet) is one box; rows that only group
+are opened; blocks are cards. Each part carries the names of all the rows that it stands for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from convatlas.define import (
+    Combinator,
+    Concat,
+    Dense,
+    Gate,
+    Operation,
+    Placed,
+    Residual,
+    Sequential,
+    Towers,
+)
+from convatlas.drawing.folding import Folder, Run, layers
+from convatlas.drawing.kinds import carries, is_main
+
+COMB_UP_TO = 12  # dense blocks of more steps are drawn with a bus: a comb of their arcs is a gray square
+
+
+@dataclass(frozen=True)
+class Part:
+    """One operation as it stands in one row, or in the same row of several folded blocks."""
+
+    paths: tuple[str, ...]
+    placed: tuple[Placed, ...]
+
+    @property
+    def operation(self) -> Operation:
+        """The operation; of folded blocks the first one's."""
+        node = self.placed[0].node
+        assert isinstance(node, Operation)
+        return node
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """Shape that comes out, of the last block folded here."""
+        return self.placed[-1].output
+
+
+@dataclass(frozen=True)
+class Box:
+    """An operation with what rides on it: strips before and behind."""
+
+    parts: tuple[Part, ...]
+    main: int  # which of the parts the box is about
+
+
+@dataclass(frozen=True)
+class Split:
+    """Branches side by side, joined by a concat bar; `lanes` of them are towers that share the channels."""
+
+    branches: tuple[View, ...]
+    lanes: bool = False
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A body with a shortcut around it, added."""
+
+    body: View
+    shortcut: View | None
+    notes: tuple[str, ...]  # scale and survival, where they are not 1
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A gate: its branch multiplies what passes."""
+
+    inner: View
+
+
+@dataclass(frozen=True)
+class Bus:
+    """Dense steps: each joins what it makes to what came in. Several `steps` are drawn as a comb."""
+
+    steps: tuple[View, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A named block; `count` is how many rows it stands for."""
+
+    name: str
+    paths: tuple[str, ...]
+    inner: View
+    placed: tuple[Placed, ...]
+
+    @property
+    def count(self) -> int:
+        """How many rows the card stands for."""
+        return len(self.paths)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A block that is not opened: its name and what comes out."""
+
+    path: str
+    placed: Placed
+
+
+Item = Box | Split | Skip | Loop | Bus | Card | Closed
+View = tuple[Item, ...]  # in series; empty is the identity
+
+
+class Viewer:
+    """Makes views. `depth` None folds equal blocks and opens all; a number opens that many levels, folds nothing."""
+
+    def __init__(self, depth: int | None = None, *, comb: bool = False, breaks: frozenset[str] = frozenset()) -> None:
+        self._depth = depth
+        self._comb = comb or depth is not None
+        self._breaks = breaks
+        self._folder = Folder()
+
+    def trunk(self, placed: Placed, path: str = "") -> list[tuple[str, Item]]:
+        """The top of a figure: (top row's name, item) in series."""
+        found: list[tuple[str, Part | Item]] = []
+        for run in self._runs(placed):
+            paths = tuple(f"{path}.{name}" if path else name for name in run.names)
+            found += [(run.names[-1], item) for item in self._row(run.placed, paths, card=True)]
+        return _boxed(found)
+
+    def inside(self, placed: Sequence[Placed], paths: Sequence[str]) -> View:
+        """What stands inside a node (the same node of several folded blocks), without a card of its own."""
+        return tuple(item for _, item in _boxed([("", item) for item in self._open(placed, paths, card=False)]))
+
+    def _runs(self, placed: Placed, *, names: bool = True) -> list[Run]:
+        if self._depth is not None:
+            return [Run((name,), (child,)) for name, child in placed.children]
+        return self._folder.runs(placed.children, breaks=self._breaks if names else frozenset())
+
+    def _row(self, placed: Sequence[Placed], paths: Sequence[str], *, card: bool) -> list[Part | Item]:
+        """One row or a run of equal ones; `card` asks for a card around a block."""
+        node = placed[0].node
+        if isinstance(node, Operation):
+            return [Part(tuple(paths), tuple(placed))]
+        single = layers(node) <= 1 and isinstance(node, Sequential)
+        if self._depth is not None and _level(paths[0]) >= self._depth and not single:
+            return [Closed(paths[0], placed[0])]
+        if (card and self._is_block(placed[0])) or _folds(placed, paths):
+            return [Card(_run_name(paths), tuple(paths), self.inside(placed, paths), tuple(placed))]
+        return self._open(placed, paths, card=card)
+
+    def _is_block(self, placed: Placed) -> bool:
+        """Whether a row is one block to a reader: a join, or a series around a single join."""
+        if not isinstance(placed.node, Sequential):
+            return True
+        inner = [run for run in self._runs(placed, names=False) if _joins(run.placed[0].node)]
+        return len(inner) == 1 and inner[0].count == 1 and (len(placed.children) > 1 or self._is_block(inner[0].placed[0]))
+
+    def _open(self, placed: Sequence[Placed], paths: Sequence[str], *, card: bool) -> list[Part | Item]:
+        """The content of a node, as a series of items."""
+        first = placed[0]
+        children = dict(first.children)
+
+        def child(name: str) -> View:
+            inner = [p[name] for p in placed]
+            return tuple(
+                item
+                for _, item in _boxed([("", x) for x in self._row(inner, [f"{p}.{name}" for p in paths], card=False)])
+            )
+
+        match first.node:
+            case Operation():
+                return [Part(tuple(paths), tuple(placed))]
+            case Concat():
+                return [Split(tuple(child(name) for name in children))]
+            case Towers():
+                return [Split((self._series(placed, paths),) * first.node.count, lanes=True)]
+            case Residual():
+                notes = _notes([p.node for p in placed if isinstance(p.node, Residual)])
+                skip = Skip(child("body"), child("shortcut") if "shortcut" in children else None, notes)
+                then = [p["then"] for p in placed] if "then" in children else []
+                return [skip, *(self._row(then, [f"{p}.then" for p in paths], card=False) if then else [])]
+            case Dense():
+                return self._dense(placed, paths)
+            case Gate():
+                return [Loop(self._series(placed, paths))]
+        found: list[Part | Item] = []
+        for names in self._children(placed):
+            inner = [p[name] for p in placed for name in names]
+            found += self._row(inner, [f"{path}.{name}" for path in paths for name in names], card=card)
+        if layers(first.node) == 1 and all(isinstance(item, Part) for item in found):
+            # A convolution with its own norm keeps it, also where the norm comes first.
+            return [item for _, item in _boxed([("", item) for item in found])]
+        return found
+
+    def _series(self, placed: Sequence[Placed], paths: Sequence[str]) -> View:
+        found: list[tuple[str, Part | Item]] = []
+        for names in self._children(placed):
+            inner = [p[name] for p in placed for name in names]
+            where = [f"{path}.{name}" for path in paths for name in names]
+            found += [("", item) for item in self._row(inner, where, card=False)]
+        return tuple(item for _, item in _boxed(found))
+
+    def _children(self, placed: Sequence[Placed]) -> list[tuple[str, ...]]:
+        """Names of the first block's rows, run by run; inside folded blocks nothing folds again."""
+        if len(placed) > 1:
+            return [(name,) for name, _ in placed[0].children]
+        return [run.names for run in self._runs(placed[0], names=False)]
+
+    def _dense(self, placed: Sequence[Placed], paths: Sequence[str]) -> list[Part | Item]:
+        """Folded steps as one card with a bus; opened ones as a comb."""
+        first = placed[0]
+        if self._comb and len(first.children) <= COMB_UP_TO:
+            steps = [self._view([child], [f"{paths[0]}.{name}"]) for name, child in first.children]
+            return [Bus(tuple(steps))]
+        found: list[Part | Item] = []
+        for run in self._runs(first, names=False):
+            where = tuple(f"{paths[0]}.{name}" for name in run.names)
+            bus = Bus((self.inside(run.placed, where),))
+            found.append(Card(_run_name(where), where, (bus,), run.placed) if run.count > 1 else bus)
+        return found
+
+    def _view(self, placed: Sequence[Placed], paths: Sequence[str]) -> View:
+        return tuple(item for _, item in _boxed([("", x) for x in self._row(placed, paths, card=False)]))
+
+
+def _level(path: str) -> int:
+    """How deep a row stands, the words of a residual block left out: 2 for conv3.block1, 3 for its conv2."""
+    return sum(name not in {"body", "shortcut", "then"} for name in path.split("."))
+
+
+def _folds(placed: Sequence[Placed], paths: Sequence[str]) -> bool:
+    """Whether several rows here are siblings that fold (and not the same row of blocks folded further out)."""
+    parents = {path.rpartition(".")[0] for path in paths}
+    return len(placed) > 1 and len(parents) == 1
+
+
+def _joins(node: object) -> bool:
+    """Whether a node is, or holds, a combinator that joins: anything but series of operations."""
+    if not isinstance(node, Combinator):
+        return False
+    return not isinstance(node, Sequential) or any(_joins(child) for _, child in node.children)
+
+
+def _run_name(paths: Sequence[str]) -> str:
+    if len(paths) == 1:
+        return paths[0]
+    return f"{paths[0]}–{paths[-1].rpartition('.')[2]}"
+
+
+def _notes(blocks: Sequence[Residual]) -> tuple[str, ...]:
+    notes = []
+    if any(block.scale != 1 for block in blocks):
+        notes.append("× " + _range([block.scale for block in blocks]))
+    if any(block.survival != 1 for block in blocks):
+        notes.append("p " + _range([block.survival for block in blocks]))
+    return tuple(notes)
+
+
+def _range(values: Sequence[float]) -> str:
+    first, last = f"{values[0]:.3g}", f"{values[-1]:.3g}"
+    return first if first == last else f"{first}…{last}"
+
+
+def _boxed(items: Sequence[tuple[str, Part | Item]]) -> list[tuple[str, Item]]:
+    """Parts in a row merged into boxes: [norm, activation,] convolution [, norm, activation, dropout]."""
+    out: list[tuple[str, Item]] = []
+    waiting: list[tuple[str, Part]] = []  # strips that no box has taken yet
+    for row, item in items:
+        if not isinstance(item, Part):
+            out += _loose(waiting)
+            waiting = []
+            out.append((row, item))
+        elif carries(item.operation):
+            before = tuple(part for _, part in waiting)
+            waiting = []
+            out.append((row, Box((*before, item), len(before))))
+        elif is_main(item.operation):
+            out += _loose(waiting)
+            waiting = []
+            out.append((row, Box((item,), 0)))
+        else:
+            last = out[-1][1] if out and not waiting else None
+            if isinstance(last, Box) and carries(last.parts[last.main].operation) and _rides(last, item):
+                out[-1] = (row, Box((*last.parts, item), last.main))
+            else:
+                waiting.append((row, item))
+    return out + _loose(waiting)
+
+
+def _rides(box: Box, part: Part) -> bool:
+    """Whether a strip belongs behind this box: a second norm begins the next box (pre-activation)."""
+    behind = [type(p.operation) for p in box.parts[box.main + 1 :]]
+    name = type(part.operation).__name__
+    return type(part.operation) not in behind and not (name == "Flatten") and not (name == "BatchNorm" and bool(behind))
+
+
+def _loose(parts: Sequence[tuple[str, Part]]) -> list[tuple[str, Item]]:
+    """Strips without a box to ride on: one thin box for all of them."""
+    return [(parts[-1][0], Box(tuple(part for _, part in parts), -1))] if parts else []
