@@ -1,0 +1,101 @@
+"""From what a user names, a network, data, weights and a recipe, to a finished run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from convatlas.data import DataSource, open_data
+from convatlas.define import Network, elaborate, scale_width, with_input
+from convatlas.networks import catalogue
+from convatlas.recipes import default
+from convatlas.recipes import recipe as named
+from convatlas.training.fit import Start, fit
+from convatlas.training.logs import Logs, Talk, TensorBoard
+from convatlas.training.recipe import Recipe, override
+from convatlas.training.run import Json, next_folder
+
+
+def train(
+    network: str,
+    data: str = "digits",
+    *,
+    data_root: Path | None = None,
+    weights: str | None = None,
+    recipe: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    input: tuple[int, int, int] | None = None,  # noqa: A002  the option's word
+    width: float | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    seed: int | None = None,
+    tensorboard: bool = False,
+    logs: Logs | None = None,
+) -> Json | None:
+    """Train as the command line does; the summary, or None in a worker that is not the first.
+
+    out: default runs/NETWORK-DATA-N. Under torchrun a worker that was restarted resumes by itself.
+    """
+    definition = catalogue.network(network)
+    if width is not None:
+        definition = scale_width(definition, width)
+    if input is not None:
+        definition = with_input(definition, input)
+    chosen = named(recipe) if recipe else default(network, data, weights=weights is not None)
+    chosen = override(chosen, settings or {})
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    rank = int(os.environ.get("RANK", "0"))
+    if out is None:
+        # workers must agree on a folder before they can talk
+        out = (
+            Path(os.environ["CONVATLAS_OUT"])
+            if "CONVATLAS_OUT" in os.environ
+            else next_folder(Path("runs"), network, data)
+        )
+    talk = logs or Talk()
+    source = open_data(data, root=data_root, seed=seed or 0)
+    for note in source.notes:
+        talk.say(note)
+    start = _start(definition, source, weights, chosen)
+    asked = _asked(chosen, settings or {}, network, seed)
+    outcome = fit(
+        start,
+        source,
+        chosen,
+        out=out,
+        seed=seed or 0,
+        device=device,
+        resume=resume or restarted,
+        asked=asked,
+        logs=TensorBoard(talk, out / "tensorboard") if tensorboard and rank == 0 else talk,
+    )
+    return outcome.summary if rank == 0 else None
+
+
+def _asked(recipe: Recipe, settings: Mapping[str, str], network: str, seed: int | None) -> dict[str, object]:
+    """What the user wrote, and a resumed run must agree with."""
+    fields = recipe.to_dict()
+    pictures = recipe.augmentation.to_dict()
+    asked: dict[str, object] = {"network": network}
+    if seed is not None:
+        asked["seed"] = seed
+    for written in settings:
+        name = written.replace("-", "_").removeprefix("augmentation.")
+        if name == "checkpoint_minutes":
+            continue
+        if name in fields:
+            asked[f"recipe.{name}"] = fields[name]
+        elif name in pictures:
+            asked[f"recipe.augmentation.{name}"] = pictures[name]
+    return asked
+
+
+def _start(definition: Network, source: DataSource, weights: str | None, recipe: Recipe) -> Start:
+    elaborate(definition)
+    if weights is None:
+        return Start(definition)
+    from convatlas.training.finetune import begin
+
+    return begin(definition, source, weights, recipe)

@@ -1,0 +1,32 @@
+"""An exponential moving average of the weights: a smoother end point than the last step (Polyak & Juditsky 1992)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """Holds the averaged model; the average covers batch norm's statistics as well."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.steps = decay, 0
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the model as it is after a step."""
+        self.steps += 1
+        # the first steps weigh less, or the average would remember the random start for 1 / (1 - decay) steps
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        mine, theirs = _floats(self.model), _floats(model)
+        torch._foreach_lerp_(mine, theirs, 1 - decay)  # noqa: SLF001  the same call as torch.optim.swa_utils
+        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
+            if not own.is_floating_point():
+                own.copy_(other)
+
+
+def _floats(model: nn.Module) -> list[Tensor]:
+    return [t.detach() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]

@@ -1,0 +1,104 @@
+"""One of several workers: what torchrun says, and the little that the loop needs of it.
+
+Under torchrun `convatlas train` joins the group by itself: gloo on CPUs, nccl on GPUs. Worker 0 writes and talks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from convatlas.errors import MisuseError
+
+
+@dataclass(frozen=True)
+class Worker:
+    """rank of world workers, and the device that is this one's."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this one writes and talks."""
+        return self.rank == 0
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of this name; auto: CUDA, MPS or CPU. MisuseError where it is not there."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise MisuseError(f"--device {name}: no such device; auto, cpu, cuda, cuda:1, mps") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise MisuseError(
+            f"--device {name}: no CUDA device is visible here (convatlas doctor says why); --device cpu works"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise MisuseError(f"--device {name}: this machine has no Metal device; --device cpu works")
+    return device
+
+
+@contextmanager
+def joined(device: str = "auto") -> Iterator[Worker]:
+    """Join torchrun's group where there is one; alone otherwise. The group ends with the block."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    found = pick_device(device)
+    if world == 1 or dist.is_initialized():
+        yield (
+            Worker(dist.get_rank(), dist.get_world_size(), found)
+            if dist.is_initialized()
+            else Worker(0, 1, found)
+        )
+        return
+    if found.type == "cuda":
+        torch.cuda.set_device(found)
+    dist.init_process_group("nccl" if found.type == "cuda" else "gloo")
+    try:
+        yield Worker(dist.get_rank(), dist.get_world_size(), found)
+    finally:
+        dist.destroy_process_group()
+
+
+def agree(worker: Worker, value: object) -> object:
+    """What worker 0 says, to all."""
+    if worker.world == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def any_of(worker: Worker, flag: bool) -> bool:
+    """Whether one of the workers says yes."""
+    if worker.world == 1:
+        return flag
+    told = torch.tensor(int(flag), device=worker.device)
+    dist.all_reduce(told, dist.ReduceOp.MAX)
+    return bool(told)
+
+
+def summed(worker: Worker, sums: torch.Tensor) -> torch.Tensor:
+    """The sum over workers."""
+    if worker.world > 1:
+        dist.all_reduce(sums)
+    return sums
+
+
+def wrap(task: nn.Module, worker: Worker) -> nn.Module:
+    """DistributedDataParallel around a task, where there are several workers."""
+    if worker.world == 1:
+        return task
+    ids = [worker.device.index] if worker.device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(task, device_ids=ids, gradient_as_bucket_view=True)

@@ -1,0 +1,391 @@
+"""Train a network on a data source by a recipe: the one entry, from Python and from the command line."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convatlas.data.loader import Loader
+from convatlas.data.sets import TensorSet
+from convatlas.data.sources import DataSource
+from convatlas.define import Network, with_classes
+from convatlas.define.preprocessing import NAMED, Preprocessing
+from convatlas.define.serialize import network_to_dict
+from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.modules import build
+from convatlas.training import checkpoint, report
+from convatlas.training.average import Average
+from convatlas.training.distributed import Worker, agree, joined, wrap
+from convatlas.training.logs import Logs
+from convatlas.training.loop import Interrupted, Loop, Stop
+from convatlas.training.measure import choose
+from convatlas.training.optimizer import make
+from convatlas.training.plan import Plan
+from convatlas.training.recipe import Recipe
+from convatlas.training.run import Json, RunFolder, check_agrees, check_free, versions
+from convatlas.training.schedule import side_at
+from convatlas.training.scores import Scores, evaluate
+from convatlas.training.split import hold_out
+from convatlas.training.step import Stepper
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with, besides the recipe: fine-tuning brings a model and the preprocessing of its weights."""
+
+    network: Network
+    model: nn.Module | None = None
+    preprocessing: Preprocessing | None = None
+    provenance: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its summary, the model with the weights that were kept, and the scores of those."""
+
+    summary: Json
+    model: nn.Module
+    scores: Scores
+    history: list[Json]
+
+
+def suited(network: Network, source: DataSource) -> Network:
+    """The network with as many classes as the data has."""
+    return with_classes(network, len(source.classes))
+
+
+def preprocessing_for(network: Network, source: DataSource) -> Preprocessing:
+    """How pictures of this data become this network's input, where no weights say otherwise."""
+    channels, height, width = network.input
+    if channels == 1:
+        base = NAMED["digit"]
+    elif isinstance(source.train, TensorSet):
+        base = NAMED["cifar"]
+    else:
+        return NAMED["torchvision"].with_size(height, width)
+    have = tuple(source.train.images.shape[2:]) if isinstance(source.train, TensorSet) else None
+    # what the loader pads, prediction crops to the same size; what it enlarges, prediction resizes
+    grown = have is None or min(height / have[0], width / have[1]) > 8 / 7 or height < have[0]
+    return Preprocessing(
+        resize=(height, width) if grown else None,
+        crop=(height, width) if height != width else height,
+        mean=base.mean,
+        std=base.std,
+        channel_order=base.channel_order,
+        scale=base.scale,
+    )
+
+
+def fit(
+    network: Network | Start,
+    source: DataSource,
+    recipe: Recipe,
+    *,
+    out: Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    asked: Mapping[str, object] | None = None,
+    logs: Logs | None = None,
+) -> Outcome:
+    """Train and return what came of it; with `out`, in a run folder that a crash cannot take.
+
+    resume: go on with the run in `out`, start it where there is none; `asked` are the options that the user wrote
+    and that must not contradict it. Raises MisuseError on options that cannot be, Diverged when the loss is no
+    number, Interrupted when a signal asked to stop and all is saved.
+    """
+    start = network if isinstance(network, Start) else Start(network)
+    logs = logs or Logs()
+    with joined(device) as worker:
+        quiet = logs if worker.first else Logs()
+        try:
+            return _fit(start, source, recipe, out, seed, resume, asked or {}, quiet, worker)
+        finally:
+            quiet.close()
+
+
+def _fit(
+    start: Start,
+    source: DataSource,
+    recipe: Recipe,
+    out: Path | None,
+    seed: int,
+    resume: bool,
+    asked: Mapping[str, object],
+    logs: Logs,
+    worker: Worker,
+) -> Outcome:
+    began = time.perf_counter()
+    folder = None if out is None else RunFolder(out)
+    old = folder.record() if folder is not None and resume and folder.exists() else None
+    if folder is not None and not resume and worker.first:
+        check_free(folder)
+    if old is not None and folder is not None:
+        check_agrees(folder, old, asked)
+        recipe, seed = Recipe.from_dict(old["recipe"]), int(old["seed"])  # type: ignore[arg-type,call-overload]
+    net = suited(start.network, source)
+    preprocessing = start.preprocessing or preprocessing_for(net, source)
+    source, chosen_on = hold_out(source, recipe.holdout, seed)
+    if recipe.deterministic:
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    elif worker.device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # sizes are fixed: let it try its kernels
+    torch.manual_seed(seed)
+    model = start.model if start.model is not None else build(net)
+    if recipe.sync_batchnorm and worker.world > 1:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model = model.to(worker.device)
+    if len(source.train) == 0:
+        raise ConvAtlasError(f"{source.name}: no pictures to train on")
+
+    def train(epoch: int) -> Loader:
+        side = side_at(recipe, net.input[1], epoch)
+        if side not in loaders:
+            size = (side, side * net.input[2] // net.input[1])
+            loaders.clear()
+            loaders[side] = Loader(
+                source.train, recipe.batch // worker.world, size, True, recipe.augmentation, seed,
+                channels=net.input[0], preprocessing=preprocessing, device=worker.device,
+                shard=(worker.rank, worker.world),
+            )  # fmt: skip
+        return loaders[side]
+
+    loaders: dict[int, Loader] = {}
+    if recipe.batch % worker.world:
+        raise MisuseError(
+            f"a batch of {recipe.batch} cannot be shared by {worker.world} workers; --batch needs a multiple"
+        )
+    test = Loader(
+        source.test, _test_batch(net), net.input[1:], channels=net.input[0], preprocessing=preprocessing,
+        device=worker.device, shard=(worker.rank, worker.world),
+    )  # fmt: skip
+    if old is not None:
+        plan, measured = Plan.from_dict(old["plan"]), {}  # type: ignore[arg-type]
+        _check_same(folder, old, net, source)  # type: ignore[arg-type]
+        if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1:
+            torch.set_num_threads(plan.threads)
+    else:
+        first = next(iter(train(recipe.epochs).batches(0)))
+        loaders.clear()
+        plan, measured = agree(  # type: ignore[misc]
+            worker,
+            choose(
+                model, recipe, preprocessing, len(source.classes), worker.device, first.images, first.labels
+            )
+            if worker.first
+            else None,
+        )
+    record: Json = old or {
+        "network": net.name,
+        "definition": network_to_dict(net),
+        "data": source.record(),
+        "chosen_on": chosen_on,
+        "seed": seed,
+        "recipe": recipe.to_dict(),
+        "plan": plan.to_dict(),
+        "measured": measured,
+        "preprocessing": preprocessing.to_dict(),
+        "versions": versions(),
+    }
+    if folder is not None and old is None and worker.first:
+        folder.start(record)
+    logs.say(
+        f"{net.name} on {source.name}: {len(source.train):,} to train, {len(source.test):,} to test; {plan.describe()}"
+    )
+    stepper = Stepper(model, recipe, plan, preprocessing, len(source.classes), worker.device)
+    if worker.world > 1:
+        stepper.tasks = [wrap(stepper.tasks[0], worker)]
+    average = Average(model, recipe.ema) if recipe.ema else None
+    best = _Best(folder, net, preprocessing, source, start.provenance or {}, recipe, logs)
+    with Stop().listening() as stop:
+        loop = Loop(
+            recipe, seed, stepper, make(model, recipe), average, train, test, len(source.classes), worker, logs,
+            _saver(folder, logs), best.keep, stop=stop,
+        )  # fmt: skip
+        if folder is not None and resume:
+            _restore(loop, folder, logs)
+        if loop.progress.seconds == 0:
+            loop.progress.seconds = time.perf_counter() - began
+        try:
+            loop.run()
+        except Interrupted as stopped:
+            if folder is not None:
+                raise Interrupted(
+                    f"{stopped}. To go on: the same command with --resume --out {folder.path}",
+                    stopped.exit_code - 128,
+                ) from None
+            raise
+        finally:
+            stepper.close()
+    return _finish(loop, best, folder, record, test, logs)
+
+
+def _test_batch(network: Network) -> int:
+    """Pictures at a time in evaluation: some 16 M values of input."""
+    channels, height, width = network.input
+    return max(16, min(1000, (1 << 24) // (channels * height * width)))
+
+
+def _check_same(folder: RunFolder, record: Json, network: Network, source: DataSource) -> None:
+    """ConvAtlasError where the data or the network is another than the run's."""
+    if record["definition"] != json.loads(json.dumps(network_to_dict(network))):
+        raise MisuseError(
+            f"--resume {folder.path}: the run trains {record['network']}, and its definition is not the one given now "
+            f"({network.name}); give another --out"
+        )
+    was, now = record["data"], source.record()
+    if was["fingerprint"] != now["fingerprint"]:  # type: ignore[index]
+        raise ConvAtlasError(
+            f"--resume {folder.path}: the data has changed since the run began: {was['train']} pictures to train and "  # type: ignore[index]
+            f"{was['test']} to test then, {now['train']} and {now['test']} now, or other pictures. Restore it, or give "  # type: ignore[index]
+            "another --out to train anew on what is there"
+        )
+
+
+def _saver(folder: RunFolder | None, logs: Logs):  # noqa: ANN202  a closure of Loop.save's type
+    def save(state: checkpoint.State) -> None:
+        if folder is None:
+            return
+        try:
+            checkpoint.save(folder.checkpoints, state["progress"]["step"], state)  # type: ignore[index]
+            folder.write_metrics(state["progress"]["history"])  # type: ignore[index]
+        except (checkpoint.CheckpointError, OSError) as error:
+            # what was saved before is whole; the run may outlast a full disk
+            logs.say(f"warning: {error} (training goes on, and the next checkpoint is tried in its turn)")
+
+    return save
+
+
+class _Best:
+    """Keeps the best weights: in the run folder where there is one, in memory otherwise."""
+
+    def __init__(
+        self, folder: RunFolder | None, network: Network, preprocessing: Preprocessing, source: DataSource,
+        provenance: Mapping[str, object], recipe: Recipe, logs: Logs,
+    ) -> None:  # fmt: skip
+        self.folder, self.network, self.preprocessing = folder, network, preprocessing
+        self.source, self.provenance, self.recipe, self.logs = source, provenance, recipe, logs
+        self.unsaved: dict[str, torch.Tensor] | None = None
+
+    def keep(self, model: nn.Module, scores: Scores, epoch: int) -> None:
+        """Take these weights."""
+        if self.folder is None:
+            self.unsaved = {k: v.detach().clone() for k, v in model.state_dict().items()}
+            return
+        try:
+            self.write(self.folder.weights, model.state_dict(), scores, epoch)
+            self.unsaved = None
+        except ConvAtlasError as error:
+            self.unsaved = {k: v.detach().clone() for k, v in model.state_dict().items()}
+            self.logs.say(f"warning: {error} (the weights are kept in memory until the end of the run)")
+
+    def write(self, path: Path, state: Mapping[str, torch.Tensor], scores: Scores, epoch: int) -> None:
+        """Write weights with all that is needed to use them."""
+        from convatlas.weights import save_weights
+
+        save_weights(
+            path,
+            state,
+            network=self.network,
+            preprocessing=self.preprocessing,
+            classes=self.source.classes,
+            scores={
+                "data": self.source.name,
+                "top1": scores.top1,
+                "top5": scores.top5,
+                "images": scores.images,
+            },
+            provenance={
+                **self.provenance,
+                "recipe": self.recipe.name,
+                "epoch": epoch,
+                "data": self.source.record(),
+            },
+        )
+
+    def state(self) -> Mapping[str, torch.Tensor] | None:
+        """The kept weights, None where none were."""
+        if self.unsaved is not None:
+            return self.unsaved
+        if self.folder is None or not self.folder.weights.exists():
+            return None
+        from convatlas.weights import read_weights
+
+        return read_weights(self.folder.weights).state_dict
+
+
+def _restore(loop: Loop, folder: RunFolder, logs: Logs) -> None:
+    found = checkpoint.newest(folder.checkpoints)
+    if found is None:
+        return
+    for _, reason in found.broken:
+        logs.say(f"warning: {reason}; going on from the one before, {found.path.name}")
+    try:
+        loop.restore(found.state)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        text = str(error).splitlines()[0]
+        raise ConvAtlasError(
+            f"{found.path}: a checkpoint of another network or another version: {text}. Give another --out to train anew"
+        ) from error
+    folder.write_metrics(loop.progress.history)
+    at = loop.progress
+    logs.say(f"going on from step {at.step}: epoch {at.epoch + 1}, batch {at.batch + 1}")
+
+
+def _finish(
+    loop: Loop, best: _Best, folder: RunFolder | None, record: Json, test: Loader, logs: Logs
+) -> Outcome:
+    """Score the kept weights in float32, and write the summary, the pictures and the page."""
+    stepper, state, source = loop.stepper, loop.progress, best.source
+    model = stepper.model
+    kept = best.state()
+    if kept is not None:
+        model.load_state_dict(kept)
+    plain = Stepper(
+        model,
+        loop.recipe,
+        Plan(channels_last=stepper.plan.channels_last),
+        best.preprocessing,
+        loop.classes,
+        stepper.device,
+    )
+    scores = evaluate(plain, test, loop.classes, model)
+    epoch = state.best_epoch if loop.recipe.select == "best" else state.epoch
+    last = state.history[-1] if state.history else {}
+    summary: Json = {
+        "network": best.network.name,
+        "data": source.name,
+        "top1": scores.top1,
+        "top5": scores.top5,
+        "loss": scores.loss,
+        "epochs": state.epoch,
+        "epoch": epoch,
+        "top1_last": last.get("top1"),
+        "seconds": state.seconds,
+        "images_per_second": state.images / state.training_seconds if state.training_seconds else 0.0,
+        "waiting": state.waiting_seconds / state.training_seconds if state.training_seconds else 0.0,
+        "seed": loop.seed,
+        "weights": None if folder is None else str(folder.weights),
+        "recipe": loop.recipe.name,
+        "plan": stepper.plan.describe(),
+        "images": scores.images,
+        "wrong": len(scores.wrong),
+        "chosen_on": record["chosen_on"],
+        "skipped": [{"path": p, "reason": r} for p, r in test.skipped],
+    }
+    if folder is not None and loop.worker.first:
+        # written again with the score of float32 arithmetic, which the epochs may not have had
+        best.write(folder.weights, model.state_dict(), scores, epoch)
+        checkpoint.write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
+        page = report.write(folder.path, state.history, scores, source.test, summary, record)
+        logs.say(
+            f"top-1 {scores.top1:.2%} of {scores.images:,} ({len(scores.wrong)} wrong) after {state.seconds:.1f} s; {page}"
+        )
+    return Outcome(summary, model, scores, state.history)

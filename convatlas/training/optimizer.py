@@ -1,0 +1,100 @@
+"""The optimizer of a recipe, its parameter groups, and RMSProp as the papers' TensorFlow had it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.training.recipe import Recipe
+
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)  # noqa: SLF001  the only common base there is
+
+
+def groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
+    """Parameters in groups of one weight decay and one share of the learning rate ("scale").
+
+    layer_decay < 1 gives each top row a smaller share than the row after it (discriminative learning rates,
+    Howard & Ruder 2018): what is early in a trained network is general and should move least.
+    """
+    plain = {
+        id(p)
+        for module in model.modules()
+        for name, p in module.named_parameters(recurse=False)
+        if isinstance(module, _NORMS) or name == "bias"
+    }
+    rows = list(dict.fromkeys(name.partition(".")[0] for name, _ in model.named_parameters()))
+    found: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        spare = recipe.no_decay_on_norms_and_biases and id(parameter) in plain
+        behind = len(rows) - 1 - rows.index(name.partition(".")[0])
+        key = (0.0 if spare else recipe.weight_decay, recipe.layer_decay**behind)
+        found.setdefault(key, []).append(parameter)
+    return [{"params": ps, "weight_decay": decay, "scale": scale} for (decay, scale), ps in found.items()]
+
+
+def make(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer over the model's parameters; fused where torch has it."""
+    params = groups(model, recipe)
+    # one kernel for all parameters instead of several a tensor; torch has it for CPU and CUDA
+    fused = next(model.parameters()).device.type in {"cpu", "cuda"}
+    betas = (recipe.momentum, recipe.decay)
+    match recipe.optimizer:
+        case "sgd" | "nesterov":
+            nesterov = recipe.optimizer == "nesterov"
+            return torch.optim.SGD(
+                params, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=fused
+            )
+        case "adam":
+            return torch.optim.Adam(params, lr=recipe.lr, betas=betas, eps=recipe.epsilon, fused=fused)
+        case "adamw":
+            return torch.optim.AdamW(params, lr=recipe.lr, betas=betas, eps=recipe.epsilon, fused=fused)
+        case "adadelta":
+            return torch.optim.Adadelta(params, lr=recipe.lr, rho=recipe.decay, eps=recipe.epsilon)
+    return RMSProp(params, recipe.lr, recipe.momentum, recipe.decay, recipe.epsilon)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group its share of this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["scale"]
+
+
+class RMSProp(torch.optim.Optimizer):
+    """RMSProp with epsilon inside the root and the learning rate inside the momentum, as in TensorFlow.
+
+    torch's own has both outside. With the Inception papers' epsilon of 1.0 the two are different algorithms.
+    The mean of squares starts at 1, as in tf.train.RMSPropOptimizer.
+    """
+
+    def __init__(
+        self, params: Iterable[dict[str, object]], lr: float, momentum: float, decay: float, epsilon: float
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "decay": decay, "epsilon": epsilon, "weight_decay": 0.0}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of all parameters."""
+        result = None
+        if closure is not None:
+            with torch.enable_grad():
+                result = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state["square"] = torch.ones_like(p)
+                    state["step"] = torch.zeros_like(p)
+                grad = p.grad.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else p.grad
+                state["square"].lerp_(grad.square(), 1 - group["decay"])
+                update = grad / (state["square"] + group["epsilon"]).sqrt()
+                state["step"].mul_(group["momentum"]).add_(update, alpha=group["lr"])
+                p.sub_(state["step"])
+        return result

@@ -1,0 +1,117 @@
+"""How the arithmetic is done on this machine: measured on the first batch, not guessed, and written down.
+
+The plan changes speed and rounding, not what is trained. It is stored with the run and taken from there at
+resume: a measurement is noise, and a resumed run must do the same arithmetic as the one that it continues.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convatlas.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """precision: float32 or bf16 (float32 weights, bf16 arithmetic). replicas: threads that share a batch."""
+
+    precision: str = "float32"
+    channels_last: bool = False
+    thin: bool = False
+    replicas: int = 1
+    compile: bool = False
+    threads: int = 1
+
+    def describe(self) -> str:
+        """A line for a person."""
+        parts = [self.precision, "channels last" if self.channels_last else "channels first"]
+        if self.thin:
+            parts.append("thin convolutions as matrix products")
+        if self.replicas > 1:
+            parts.append(f"{self.replicas} replicas of one thread")
+        else:
+            parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
+        if self.compile:
+            parts.append("compiled")
+        return ", ".join(parts)
+
+    def to_dict(self) -> dict[str, object]:
+        """What JSON can carry."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, object]) -> Plan:
+        """The plan that a run recorded; unknown fields of a later version are left out."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{k: v for k, v in fields.items() if k in known})  # type: ignore[arg-type]
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """What the processor says it can do, on Linux; empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), []))
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bf16 has units of its own here; without them it is emulated and slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(cpu_flags() & {"amx_bf16", "avx512_bf16"}) or platform.machine() == "arm64"
+    return False
+
+
+def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: int) -> list[Plan]:
+    """The plans worth a measurement, the plain loop first: what is chosen is never slower than it."""
+    from convatlas.modules.thin import thin_layers
+
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    precisions = ["float32", "bf16"] if has_bf16(device) else ["float32"]
+    if recipe.precision != "auto":
+        precisions = [recipe.precision]
+    layouts = {"auto": [False, True], "on": [True], "off": [False]}[recipe.channels_last]
+    compiled = {"auto": [False, True], "on": [True], "off": [False]}[recipe.compile]
+    if device.type != "cpu":
+        return [Plan(p, c, compile=k) for p in precisions for c in layouts for k in compiled]
+    plans = [Plan(precisions[0], layouts[0], compile=compiled[0], threads=threads)]
+    splits = [1] if recipe.deterministic and draws(model) else _splits(recipe, threads, batch)
+    thin = [False, True] if thin_layers(model) else [False]
+    for precision in precisions:
+        for split in splits:
+            for slim in thin:
+                # thin kernels choose their own layout: one of the two says it all
+                for layout in layouts[-1:] if slim or precision == "bf16" else layouts:
+                    own = 1 if split > 1 else threads
+                    plans.append(Plan(precision, layout, slim, split, compiled[0], own))
+            if compiled == [False, True]:
+                plans.append(Plan(precision, layouts[-1], False, split, True, 1 if split > 1 else threads))
+    return list(dict.fromkeys(plans))
+
+
+def _splits(recipe: Recipe, threads: int, batch: int) -> list[int]:
+    if recipe.replicas:
+        return [recipe.replicas]
+    part = batch // recipe.accumulate
+    # batch norm sees a replica's part alone, as under DistributedDataParallel: at least 32 pictures
+    return [1, threads] if threads > 1 and part % threads == 0 and part // threads >= 32 else [1]
+
+
+def draws(model: nn.Module) -> bool:
+    """Whether the forward pass draws random numbers, which threads would take in any order."""
+    from torch.nn.modules.dropout import _DropoutNd
+
+    return any(
+        (isinstance(m, _DropoutNd) and m.p > 0) or getattr(m, "survival", 1.0) < 1.0 for m in model.modules()
+    )

@@ -1,0 +1,89 @@
+"""Where a run is: everything besides weights that the next step depends on, as a checkpoint stores it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from convatlas.training.recipe import Recipe
+
+Json = dict[str, object]
+
+
+@dataclass
+class Progress:
+    """epoch and batch are the next to do; `sums` are the running epoch's loss, number right, and images."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best: float = -1.0
+    best_epoch: int = 0
+    drops: int = 0
+    waited: int = 0  # epochs without gain, for the plateau schedule
+    stale: int = 0  # epochs without gain, for early stopping
+    images: int = 0
+    seconds: float = 0.0
+    training_seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    waiting_seconds: float = 0.0
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    history: list[Json] = field(default_factory=list)
+    over: bool = False
+
+    def to_dict(self) -> Json:
+        """What a checkpoint stores."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, object]) -> Progress:
+        """The progress that a checkpoint stored."""
+        return cls(**fields)  # type: ignore[arg-type]
+
+    def scored(self, top1: float, recipe: Recipe) -> bool:
+        """Take in the score of the epoch just over; whether it is the best so far."""
+        better = top1 > self.best
+        if better:
+            self.best, self.best_epoch = top1, self.epoch + 1
+            self.waited = self.stale = 0
+        else:
+            self.waited += 1
+            self.stale += 1
+        if recipe.schedule == "plateau" and self.waited > recipe.patience:
+            self.drops, self.waited = self.drops + 1, 0
+        if recipe.early_stop and self.stale >= recipe.early_stop:
+            self.over = True
+        if recipe.stop_at and top1 >= recipe.stop_at:
+            self.over = True
+        return better
+
+    def next_epoch(self) -> None:
+        """Turn the page."""
+        self.epoch += 1
+        self.batch = 0
+        self.epoch_seconds = 0.0
+        self.sums = [0.0, 0.0, 0.0]
+
+
+def line_of(
+    progress: Progress, recipe: Recipe, sums: list[float], scores: tuple[float, float, float], lr: float
+) -> Json:
+    """The epoch's line of metrics.jsonl; scores are the test set's loss, top-1 and top-5."""
+    count = max(sums[2], 1.0)
+    rate = sums[2] / progress.epoch_seconds if progress.epoch_seconds else 0.0
+    return {
+        "epoch": progress.epoch + 1,
+        "epochs": recipe.epochs,
+        "step": progress.step,
+        "lr": lr,
+        "train_loss": sums[0] / count,
+        "train_top1": sums[1] / count,
+        "loss": scores[0] if math.isfinite(scores[0]) else None,
+        "top1": scores[1],
+        "top5": scores[2],
+        "images_per_second": rate,
+        "waiting": progress.waiting_seconds,
+        "seconds": progress.seconds,
+    }

@@ -1,0 +1,131 @@
+"""The pictures of a run and its page: learning curves, confusion, the test pictures it got wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from convatlas.data.images import ImageError, read_image
+from convatlas.data.sets import Dataset, TensorSet
+from convatlas.drawing.contact_sheet import contact_sheet
+from convatlas.drawing.page import html_page, paragraph, table
+from convatlas.drawing.plots import heat_map, line_chart
+from convatlas.training.checkpoint import write_text
+from convatlas.training.scores import Scores
+
+SHOWN = 64  # wrong pictures on the sheet, the surest mistakes first
+
+
+def curves(history: Sequence[dict[str, object]]) -> str:
+    """Accuracy over epochs, train and test, as an SVG."""
+    x = [float(line["epoch"]) for line in history]  # type: ignore[arg-type]
+    series = {
+        label: [(e, 100 * float(line[key])) for e, line in zip(x, history, strict=True)]  # type: ignore[arg-type]
+        for label, key in (("test", "top1"), ("training", "train_top1"))
+    }
+    return line_chart(series, title="Learning curves", x_label="epoch", y_label="right, %")
+
+
+def losses(history: Sequence[dict[str, object]]) -> str:
+    """Loss over epochs, train and test, as an SVG."""
+    x = [float(line["epoch"]) for line in history]  # type: ignore[arg-type]
+    series = {
+        label: [(e, float(line[key])) for e, line in zip(x, history, strict=True)]  # type: ignore[arg-type]
+        for label, key in (("test", "loss"), ("training", "train_loss"))
+    }
+    return line_chart(series, title="Loss", x_label="epoch", y_label="cross-entropy", log_y=True)
+
+
+def wrong_sheet(scores: Scores, dataset: Dataset) -> str:
+    """The pictures that were taken for something else, with what they are and what they were taken for."""
+    chosen = sorted(scores.wrong, key=lambda w: -w[2])[:SHOWN]
+    pictures = []
+    for index, guess, sure in chosen:
+        data = _png(dataset, index)
+        if data is not None:
+            true = dataset.classes[int(dataset.labels[index])]
+            pictures.append((data, f"{true}\ntaken for {dataset.classes[guess]} ({sure:.0%})"))
+    some = f", the {len(pictures)} surest" if len(pictures) < len(scores.wrong) else ""
+    return contact_sheet(
+        pictures, title=f"{len(scores.wrong)} of {scores.images} test pictures taken for something else{some}"
+    )
+
+
+def _png(dataset: Dataset, index: int) -> bytes | None:
+    from PIL import Image
+
+    if isinstance(dataset, TensorSet):
+        pixels = dataset.images[index]
+        array = (pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)).contiguous().numpy()
+        image = Image.fromarray(array)
+    else:
+        try:
+            image = read_image(dataset.read(index), dataset.label_of(index))
+        except ImageError:
+            return None
+        image.thumbnail((96, 96))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def write(
+    folder: Path,
+    history: Sequence[dict[str, object]],
+    scores: Scores,
+    dataset: Dataset,
+    summary: dict[str, object],
+    record: dict[str, object],
+) -> Path:
+    """curves.svg, confusion.svg, wrong.svg and report.html, one file that needs no other; the page's path."""
+    figures = {
+        "curves.svg": curves(history),
+        "confusion.svg": heat_map(
+            scores.confusion.tolist(), dataset.classes, title="Confusion of the test set"
+        ),
+        "wrong.svg": wrong_sheet(scores, dataset),
+    }
+    for name, text in figures.items():
+        write_text(folder / name, text)
+    facts = [
+        (k, v if not isinstance(v, float) else round(v, 4))
+        for k, v in summary.items()
+        if not isinstance(v, dict)
+    ]
+    recipe = record.get("recipe", {})
+    settings = [(k, json.dumps(v) if isinstance(v, (dict, list)) else v) for k, v in recipe.items()]  # type: ignore[attr-defined]
+    epochs = [
+        (
+            line["epoch"],
+            round(float(line["train_loss"]), 4),  # type: ignore[arg-type]
+            f"{float(line['train_top1']):.2%}",  # type: ignore[arg-type]
+            round(float(line["loss"]), 4),  # type: ignore[arg-type]
+            f"{float(line['top1']):.2%}",  # type: ignore[arg-type]
+            round(float(line["seconds"]), 2),  # type: ignore[arg-type]
+        )
+        for line in history
+    ]
+    page = html_page(
+        f"{summary['network']} on {summary['data']}: {float(summary['top1']):.2%}",  # type: ignore[arg-type]
+        [
+            ("Result", table(("", ""), facts)),
+            ("Learning", figures["curves.svg"]),
+            ("", losses(history)),
+            ("", table(("epoch", "training loss", "training", "test loss", "test", "seconds"), epochs)),
+            ("Confusion", figures["confusion.svg"]),
+            ("Taken for something else", figures["wrong.svg"]),
+            ("Recipe", table(("field", "value"), settings)),
+            ("Made with", table(("", ""), list(record.get("versions", {}).items()))),  # type: ignore[attr-defined]
+            (
+                "",
+                paragraph(
+                    "The whole record is in recipe.json and metrics.jsonl beside this page.", muted=True
+                ),
+            ),
+        ],
+    )
+    path = folder / "report.html"
+    write_text(path, page)
+    return path

@@ -1,0 +1,65 @@
+"""Exact sums over a set: loss, top-1, top-5, and the confusion matrix. No mean of means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.data.loader import Loader
+from convatlas.training.step import Stepper
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of `images` pictures: mean loss, shares right within the first and first five guesses; rows are true classes."""
+
+    images: int
+    loss: float
+    top1: float
+    top5: float
+    confusion: Tensor
+    wrong: tuple[tuple[int, int, float], ...]  # (index in the set, predicted class, its probability)
+
+
+@torch.no_grad()
+def evaluate(stepper: Stepper, loader: Loader, classes: int, model: nn.Module | None = None) -> Scores:
+    """Score the stepper's model, or another of the same network, on what a loader gives.
+
+    In distributed training each worker scores its shard and the sums are added: the result is that of one worker.
+    """
+    net = stepper.evaluated if model is None else model
+    was = net.training
+    net.eval()
+    device = stepper.device
+    sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, right, right in five, images
+    confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
+    wrong: list[tuple[int, int, float]] = []
+    for images, labels, indices in loader.batches(0):
+        if not len(images):
+            continue
+        logits = stepper.logits(images, net)
+        five = logits.topk(min(5, classes), 1).indices
+        hit = five == labels[:, None]
+        loss = F.cross_entropy(logits, labels, reduction="none").double().sum()
+        sums += torch.stack(
+            [loss, hit[:, 0].sum().double(), hit.any(1).sum().double(), loss.new_tensor(len(labels))]
+        )
+        confusion += torch.bincount(labels * classes + five[:, 0], minlength=classes * classes)
+        for row in (~hit[:, 0]).nonzero().flatten().tolist():
+            sure = float(logits[row].softmax(0)[five[row, 0]])
+            wrong.append((int(indices[row]), int(five[row, 0]), sure))
+    net.train(was)
+    if torch.distributed.is_available() and torch.distributed.is_initialized() and loader.world > 1:
+        torch.distributed.all_reduce(sums)
+        torch.distributed.all_reduce(confusion)
+        gathered: list[list[tuple[int, int, float]]] = [[] for _ in range(loader.world)]
+        torch.distributed.all_gather_object(gathered, wrong)
+        wrong = sorted(w for part in gathered for w in part)
+    loss, one, some, count = sums.tolist()
+    count = max(int(count), 1)
+    return Scores(
+        count, loss / count, one / count, some / count, confusion.view(classes, classes).cpu(), tuple(wrong)
+    )

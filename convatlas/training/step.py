@@ -1,0 +1,188 @@
+"""One step: augment, forward, backward, on one device or on several threads that share a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.data.augment import augment
+from convatlas.data.pixels import normalize
+from convatlas.data.randomness import batch_generator, mix
+from convatlas.define.preprocessing import Preprocessing
+from convatlas.training.objective import loss_of, right
+from convatlas.training.plan import Plan
+from convatlas.training.recipe import Recipe
+
+Result = tuple[Tensor, Tensor]  # summed loss, number right; on the device, so that nobody waits for them
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Which step this is: all that its random numbers depend on."""
+
+    seed: int
+    epoch: int
+    batch: int
+
+
+class Task(nn.Module):
+    """The network and its objective as one module: what DistributedDataParallel and torch.compile wrap."""
+
+    def __init__(self, network: nn.Module, recipe: Recipe, channels_last: bool) -> None:
+        super().__init__()
+        self.network, self.recipe, self.channels_last = network, recipe, channels_last
+        self.heads = bool(getattr(network, "_heads", ()))
+
+    def forward(self, images: Tensor, labels: Tensor) -> Result:
+        """(mean loss, number right) of float images (N, C, H, W)."""
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        if self.heads:
+            logits, aux = self.network.forward_with_aux(images)  # type: ignore[operator]
+        else:
+            logits, aux = self.network(images), ()
+        return loss_of(logits, aux, labels, self.recipe), right(logits.detach(), labels)
+
+
+class Stepper:
+    """Runs steps of a model as a plan says; the model's own parameters receive the gradients."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        plan: Plan,
+        preprocessing: Preprocessing,
+        classes: int,
+        device: torch.device,
+    ) -> None:
+        from convatlas.modules.thin import share, thin
+
+        self.model, self.recipe, self.plan = model, recipe, plan
+        self.preprocessing, self.classes, self.device = preprocessing, classes, device
+        self.layout = torch.channels_last if plan.channels_last else torch.contiguous_format
+        model.to(memory_format=self.layout)  # type: ignore[call-overload]
+        lowered = thin(model) if plan.thin else model
+        copies = [lowered, *(share(lowered, parameters=False) for _ in range(plan.replicas - 1))]
+        self.tasks: list[nn.Module] = [Task(copy, recipe, plan.channels_last) for copy in copies]
+        if plan.compile:
+            self.tasks = [torch.compile(task) for task in self.tasks]  # type: ignore[misc]
+        self.evaluated = lowered
+        self.pool = ThreadPoolExecutor(plan.replicas - 1, "replica") if plan.replicas > 1 else None
+        self.generators = [torch.Generator(device=device) for _ in self.tasks]
+        self.parameters = [[p for p in task.parameters() if p.requires_grad] for task in self.tasks]
+        self.buffers = [[b for b in task.buffers() if b.is_floating_point()] for task in self.tasks]
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """Replicas take one thread each; what was set comes back afterwards."""
+        before = torch.get_num_threads()
+        if self.device.type == "cpu" and self.plan.threads != before:
+            torch.set_num_threads(self.plan.threads)
+        try:
+            yield
+        finally:
+            if torch.get_num_threads() != before:
+                torch.set_num_threads(before)
+
+    def close(self) -> None:
+        """End the threads."""
+        if self.pool is not None:
+            self.pool.shutdown()
+
+    def gradients(self, images: Tensor, labels: Tensor, moment: Moment) -> Result:
+        """Leave the batch's mean gradient in `.grad`; (summed loss, number right), on the device.
+
+        images: uint8 (N, C, H, W). Every random number is a function of the moment, in each replica its own.
+        """
+        torch.default_generator.manual_seed(mix(moment.seed, moment.epoch, moment.batch, 7) >> 1)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(mix(moment.seed, moment.epoch, moment.batch, 7) >> 1)
+        for own in self.parameters:
+            for p in own:
+                p.grad = None
+        parts = self.recipe.accumulate
+        if len(images) < parts * len(self.tasks):
+            parts = 1
+        total: Result | None = None
+        pieces = zip(images.chunk(parts), labels.chunk(parts), strict=True)
+        for number, (some, theirs) in enumerate(pieces):
+            last = number == parts - 1
+            found = self._part(some, theirs, moment, number, len(images), last=last)
+            total = found if total is None else (total[0] + found[0], total[1] + found[1])
+        assert total is not None
+        self._join()
+        return total
+
+    def _part(
+        self, images: Tensor, labels: Tensor, moment: Moment, part: int, whole: int, *, last: bool
+    ) -> Result:
+        if self.pool is None or len(images) < len(self.tasks):
+            return self._one(0, images, labels, moment, part, whole, last)
+        shares = list(zip(images.chunk(len(self.tasks)), labels.chunk(len(self.tasks)), strict=True))
+        others: list[Future[Result]] = [
+            self.pool.submit(self._one, i, x, y, moment, part, whole, last)
+            for i, (x, y) in enumerate(shares)
+            if i
+        ]
+        found = [self._one(0, *shares[0], moment, part, whole, last), *(f.result() for f in others)]
+        return sum(f[0] for f in found), sum(f[1] for f in found)  # type: ignore[return-value]
+
+    def _one(
+        self, replica: int, images: Tensor, labels: Tensor, moment: Moment, part: int, whole: int, last: bool
+    ) -> Result:
+        task = self.tasks[replica]
+        generator = batch_generator(
+            mix(moment.seed, part, replica), moment.epoch, moment.batch, self.device, self.generators[replica]
+        )
+        inputs, targets = augment(
+            images, labels, self.recipe.augmentation, generator, self.preprocessing, self.classes
+        )
+        quiet = task.no_sync() if hasattr(task, "no_sync") and not last else nullcontext()
+        with quiet:
+            with self.autocast():
+                loss, correct = task(inputs, targets)
+            share = len(images) / whole
+            (loss if share == 1 else loss * share).backward()
+        return loss.detach() * len(images), correct
+
+    def autocast(self) -> torch.autocast:
+        """bf16 arithmetic where the plan says so."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bf16")
+
+    @torch.no_grad()
+    def _join(self) -> None:
+        """Add the replicas' gradients to the model's, in a fixed order, and average their statistics."""
+        if self.pool is None:
+            return
+        mine = self.parameters[0]
+        for own in self.parameters[1:]:
+            pairs = [(p, q) for p, q in zip(mine, own, strict=True) if q.grad is not None]
+            torch._foreach_add_([p.grad for p, _ in pairs], [q.grad for _, q in pairs])  # noqa: SLF001
+        if self.buffers[0]:
+            for own in self.buffers[1:]:
+                torch._foreach_add_(self.buffers[0], own)  # noqa: SLF001
+            torch._foreach_div_(self.buffers[0], len(self.buffers))  # noqa: SLF001
+            for own in self.buffers[1:]:
+                torch._foreach_copy_(own, self.buffers[0])  # noqa: SLF001
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Give the replicas the model's statistics: after a checkpoint was loaded into it."""
+        for own in self.buffers[1:]:
+            torch._foreach_copy_(own, self.buffers[0])  # noqa: SLF001
+
+    @torch.no_grad()
+    def logits(self, images: Tensor, model: nn.Module | None = None) -> Tensor:
+        """What the network, in evaluation mode, makes of bytes (N, C, H, W); float32."""
+        net = self.evaluated if model is None else model
+        inputs = normalize(images, self.preprocessing)
+        if self.plan.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with self.autocast():
+            return net(inputs).float()  # type: ignore[no-any-return]
