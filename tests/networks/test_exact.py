@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from convatlas.analysis.depth import depth
 from convatlas.define import elaborate, with_classes
 from convatlas.networks import catalogue
 
@@ -82,3 +83,8 @@ def test_ten_classes_change_the_classifier_alone(name: str) -> None:
 def test_a_definition_is_made_anew_and_equal(name: str) -> None:
     assert catalogue.network(name) == catalogue.network(name)
     assert catalogue.network(name).name == name
+
+
+@pytest.mark.parametrize("name", [name for name in REFERENCE if "depth" in EXPECTED[name]])
+def test_depth_is_what_the_paper_counts(name: str) -> None:
+    assert depth(elaborate(catalogue.network(name))) == EXPECTED[name]["depth"]
