@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from convatlas.analysis.depth import depth as layers_deep
 from convatlas.define import Elaborated, Network, Placed, elaborate
@@ -19,12 +20,12 @@ from convatlas.drawing.svg import Paper, render
 from convatlas.drawing.text import shorten, text_width, wrap
 from convatlas.drawing.theme import KINDS, Theme, resolve
 from convatlas.drawing.view import Box as BoxView
-from convatlas.drawing.view import Card, Closed, Item, View, Viewer
+from convatlas.drawing.view import Card, Closed, Item, Part, View, Viewer
 from convatlas.drawing.words import say
 from convatlas.errors import MisuseError
 
 _MARGIN = 16.0
-_LEAST = 430.0  # width of paper that title and legend are given at least
+_LEAST = 500.0  # width of paper that title and legend are given at least
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,11 @@ def figure(
     """
     scene = lay_out(network, facts=facts, depth=depth, row=row, horizontal=horizontal, lang=lang)
     legend = "".join(_swatch(*swatch) for swatch in scene.swatches)
-    level = Paper(horizontal=False, x=0, y=0)
-    texts = "\n".join(markup.text(t.v, t.u + t.size * 0.35, t.content, t.size, t.anchor, t.color, bold=t.bold) for t in scene.furniture)
+    texts = "\n".join(
+        markup.text(t.v, t.u + t.size * 0.35, t.content, t.size, t.anchor, t.color, bold=t.bold)
+        for t in scene.furniture
+    )
     body = f"{render(scene.things, scene.paper, prefix or network.name or 'net')}\n{legend}\n{texts}"
-    del level
     svg = markup.document(scene.width, scene.height, body, scene.name, scene.description)
     return svg if theme == "auto" else resolve(svg, theme)
 
@@ -90,7 +92,7 @@ def lay_out(
     if row is None:
         start, items = whole.input, viewer.trunk(whole.body)
         heads = {name: viewer.inside([head], [f"aux.{name}"]) for name, head in whole.aux}
-        title, caption = _title(network, whole, facts, lang), _caption(whole, facts, lang)
+        title, caption = _title(network, facts), _caption(whole, facts, lang)
     else:
         placed = _find(whole, row)
         start = placed.input
@@ -106,11 +108,14 @@ def lay_out(
 class _Trunk:
     """The main path with its bands, shapes and heads."""
 
-    def __init__(self, layouter: Layouter, style: Style, start: tuple[int, ...], heads: dict[str, View]) -> None:
+    def __init__(
+        self, layouter: Layouter, style: Style, start: tuple[int, ...], heads: dict[str, View]
+    ) -> None:
         self.layouter, self.style, self.start, self.heads = layouter, style, start, heads
         self.out = Layout()
         self.bands: list[tuple[float, float, tuple[int, ...]]] = []
-        self.taps: list[tuple[float, str]] = []
+        self.taps: list[tuple[float, float, float, float, float, float, tuple[str, ...], Layout]] = []
+        self.head_end = self.head_left = self.head_right = 0.0
 
     def build(self, items: Sequence[tuple[str, Item]]) -> list[Thing]:
         """All things of the trunk, in flow coordinates."""
@@ -147,10 +152,10 @@ class _Trunk:
                 out.things.append(text)
                 out.right = max(out.right, 10 + text.width)
             shape = after
-            last = index == len(items) - 1 or items[index + 1][0] != row
-            if row in self.heads and last:
-                self.taps.append((u + 22.0, row))
-                u = self._room_for_head(u, row)
+            if row in self.heads and (index == len(items) - 1 or items[index + 1][0] != row):
+                tap = self._add_head(u, row)
+                out.things.append(Wire(((u, 0.0), (tap, 0.0))))
+                u = tap - 10.0
         out.things.append(Wire(((u, 0.0), (u + 22.0, 0.0)), arrow=True))
         self._close(band_start, u, band or ())
         return [*self._draw_bands(), *self._draw_heads(), *out.flat()]
@@ -164,7 +169,9 @@ class _Trunk:
         return end + 12.0
 
     def _draw_bands(self) -> list[Thing]:
-        widest = max((text_width(_resolution(band, self.style.lang), SIZE) for _, _, band in self.bands), default=0)
+        widest = max(
+            (text_width(_resolution(band, self.style.lang), SIZE) for _, _, band in self.bands), default=0
+        )
         labeled = not self.style.shapes
         if self.style.horizontal:
             self.out.left += 22.0 if labeled else 8.0
@@ -176,45 +183,50 @@ class _Trunk:
             label = _resolution(band, self.style.lang)
             text = None
             if labeled and self.style.horizontal:
-                text = Text((start + end) / 2, -self.out.left + 11, label, SIZE, "middle", "muted", across=False)
+                text = Text(
+                    (start + end) / 2, -self.out.left + 11, label, SIZE, "middle", "muted", across=False
+                )
             elif labeled:
                 text = Text(start + 15, -self.out.left + 10, label, SIZE, "start", "muted", across=False)
             things.append(Band(start, -self.out.left, end, self.out.right, text, alternate=bool(index % 2)))
         return things
 
-    def _room_for_head(self, u: float, row: str) -> float:
-        """Where the trunk may go on: behind the tap, and later if the head before this one is longer."""
-        del row
-        return u + 4.0
+    def _add_head(self, u: float, row: str) -> float:
+        """Lay out the head that leaves behind `u`, below the head before it; where its wire leaves the trunk."""
+        inner = self.layouter.series(self.heads[row])
+        across = not self.style.horizontal
+        texts = [f"aux.{row}", say("training only", self.style.lang)]
+        room = max(text_width(text, SMALL) for text in texts) + 16
+        tap = max(u + 22.0, self.head_end + 8.0)
+        top, pad = tap + 16.0, 36.0 if across else max(12.0, (room - inner.length) / 2)
+        length = inner.length + pad + (12.0 if across else pad)
+        # Across, the wire comes in beside the name; in the horizontal form the name stands above.
+        left = max(inner.left + 10, room if across else 0.0)
+        right = inner.right + (10.0 if across else 42.0)
+        self.head_end = top + length
+        self.head_left, self.head_right = max(self.head_left, left), max(self.head_right, right)
+        self.taps.append((tap, top, top + pad, length, left, right, tuple(texts), inner))
+        return tap
 
     def _draw_heads(self) -> list[Thing]:
+        """Heads in a column of their own beside the trunk, each in a dashed frame."""
         things: list[Thing] = []
-        for tap, row in self.taps:
-            inner = self.layouter.series(self.heads[row])
-            label = f"aux.{row}"
-            note = say("training only", self.style.lang)
-            across = not self.style.horizontal
-            room = max(text_width(label, SMALL), text_width(note, SMALL)) + 16
-            half_left, half_right = max(inner.left + 10, room / 2 if across else 0), max(inner.right + 10, room / 2 if across else 0)
-            axis = self.out.right + 24 + half_left
-            top = tap + 18
-            head = 34.0 if across else 10.0
-            length = head + inner.length + 12 if across else max(inner.length + 24, room)
-            begin = top + (head if across else (length - inner.length) / 2)
-            high = axis + half_right + (0.0 if across else 34.0)
-            if across:
-                texts = (
-                    Text(top + 11, axis - half_left + 8, label, SMALL, "start", "muted"),
-                    Text(top + 24, axis - half_left + 8, note, SMALL, "start", "muted"),
-                )
+        axis = self.out.right + 20 + self.head_left
+        for tap, top, begin, length, left, right, texts, inner in self.taps:
+            if self.style.horizontal:
+                words = [
+                    Text(top + 8, axis + right - 11 - 14 * i, t, SMALL, "start", "muted", across=False)
+                    for i, t in enumerate(texts)
+                ]
             else:
-                texts = (
-                    Text(top + 8, high - 11, label, SMALL, "start", "muted", across=False),
-                    Text(top + 8, high - 24, note, SMALL, "start", "muted", across=False),
-                )
-            things.append(Frame(top, axis - half_left, top + length, high, None, texts, dashed=True))
-            entry = axis - half_left if across else axis - inner.left - 10
-            things.append(Wire(((tap, 0.0), (tap, entry - 12), (begin - 8, entry - 12), (begin - 8, axis), (begin, axis)), arrow=True))
+                words = [
+                    Text(top + 11 + 14 * i, axis - left + 8, t, SMALL, "start", "muted")
+                    for i, t in enumerate(texts)
+                ]
+            things.append(
+                Frame(top, axis - left, top + length, axis + right, None, tuple(words), dashed=True)
+            )
+            things.append(Wire(((tap, 0.0), (tap, axis), (begin, axis)), arrow=True))
             things += inner.flat(begin, axis)
         return things
 
@@ -238,17 +250,24 @@ def shape_after(item: Item) -> tuple[int, ...]:
         case BoxView():
             return item.parts[-1].output
         case Card():
-            return item.placed[-1].output
+            return item.output
         case Closed():
             return item.placed.output
     return ()
 
 
 def _row_name(box: BoxView) -> str:
-    """Name of the box's row: of its main operation, without the words that only nest it."""
-    path = box.parts[box.main].paths[0]
-    head, _, tail = path.rpartition(".")
-    return head if head and tail in {"conv", "linear", "fc", "relu", "bn", "norm"} else path
+    """Name of the row that a box stands for: what the names of all its parts share, or its main operation's."""
+    return _common(box.parts) or _common(box.parts[box.main :]) or box.parts[box.main].paths[0]
+
+
+def _common(parts: Sequence[Part]) -> str:
+    """The dotted name that all parts' rows begin with."""
+    common = parts[0].paths[0].split(".")
+    for part in parts[1:]:
+        path = part.paths[0].split(".")
+        common = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(common, path, strict=False))]
+    return ".".join(common)
 
 
 def _resolution(place: tuple[int, ...], lang: str) -> str:
@@ -260,7 +279,7 @@ def _find(whole: Elaborated, row: str) -> Placed:
         return whole[row]
     except (KeyError, AttributeError):
         known = [path for path, _ in whole.operations(aux=True)]
-        groups = dict.fromkeys(path[: i] for path in known for i, c in enumerate(path) if c == ".")
+        groups = dict.fromkeys(path[:i] for path in known for i, c in enumerate(path) if c == ".")
         near = difflib.get_close_matches(row, [*groups, *known], n=3, cutoff=0.4)
         top = ", ".join(name for name, _ in whole.rows)
         hint = f"nearest: {', '.join(near)}" if near else f"its top rows: {top}"
@@ -271,7 +290,7 @@ def _name(network: Network, facts: Facts | None) -> str:
     return facts.title if facts else network.name or "network"
 
 
-def _title(network: Network, whole: Elaborated, facts: Facts | None, lang: str) -> str:
+def _title(network: Network, facts: Facts | None) -> str:
     year = f" ({facts.paper.year})" if facts else ""
     return f"{_name(network, facts)}{year}"
 
@@ -285,7 +304,9 @@ def _caption(whole: Elaborated, facts: Facts | None, lang: str) -> list[str]:
     for result in facts.accuracies if facts else ():
         if result.top1 is not None:
             kind_ = say("error" if result.kind == "error" else "accuracy", lang)
-            lines.append(f"{say('top-1', lang)} {kind_} {result.top1:g} % ({result.dataset}; {result.protocol}; {result.source})")
+            lines.append(
+                f"{say('top-1', lang)} {kind_} {result.top1:g} % ({result.dataset}; {result.protocol}; {result.source})"
+            )
             break
     return lines
 
@@ -305,7 +326,10 @@ def _compose(things: list[Thing], title: str, caption: list[str], style: Style) 
     x0, y0, x1, y1 = extent(things, probe)
     width = max(x1 - x0 + 2 * _MARGIN, _LEAST)
     room = width - 2 * _MARGIN
-    texts = [Text(24 + 21 * i, _MARGIN, line, markup.TITLE, "start", bold=True) for i, line in enumerate(wrap(title, room, markup.TITLE, bold=True))]
+    texts = [
+        Text(24 + 21 * i, _MARGIN, line, markup.TITLE, "start", bold=True)
+        for i, line in enumerate(wrap(title, room, markup.TITLE, bold=True))
+    ]
     y = texts[-1].u + 20
     for entry in caption:
         for line in wrap(entry, room, SIZE):
@@ -317,20 +341,27 @@ def _compose(things: list[Thing], title: str, caption: list[str], style: Style) 
     entries = _legend(things, style.lang)
     swatches, x = [], _MARGIN
     for symbol, label in entries:
-        label = shorten(label, room - 24, SMALL)
-        wide = 20 + text_width(label, SMALL) + 16
+        short = shorten(label, room - 24, SMALL)
+        wide = 20 + text_width(short, SMALL) + 16
         if x > _MARGIN and x + wide - 16 > width - _MARGIN:
             x, y = _MARGIN, y + 18
         swatches.append((x, y, symbol))
-        texts.append(Text(y, x + 20, label, SMALL, "start"))
+        texts.append(Text(y, x + 20, short, SMALL, "start"))
         x += wide
     height = y + 18
-    return Scene(tuple(things), paper, width, height, tuple(texts), tuple(swatches), title, "; ".join(caption))
+    return Scene(
+        tuple(things), paper, width, height, tuple(texts), tuple(swatches), title, "; ".join(caption)
+    )
 
 
 def _legend(things: Sequence[Thing], lang: str) -> list[tuple[str, str]]:
     """(symbol, words) of just the kinds and signs that occur."""
-    found = {kind(part.operation) for thing in things if isinstance(thing, Box) and isinstance(thing.view, BoxView) for part in thing.view.parts}
+    found = {
+        kind(part.operation)
+        for thing in things
+        if isinstance(thing, Box) and isinstance(thing.view, BoxView)
+        for part in thing.view.parts
+    }
     column = 1 if lang == "zh" else 0
     entries = [(name, KIND_NAMES[name][column]) for name in KINDS if name in found]
     if any(isinstance(thing, Circle) and thing.sign == "+" for thing in things):
@@ -351,9 +382,23 @@ def _swatch(x: float, y: float, symbol: str) -> str:
     if symbol in KINDS:
         return markup.rect(x, y - 4.5, 14, 9, f"f-{symbol} s-{symbol}-line", 2)
     if symbol in {"dashed", "bus"}:
-        return markup.line(x, y, x + 14, y, "s-wire", stroke_width=3 if symbol == "bus" else 1.3, stroke_dasharray="5 3" if symbol == "dashed" else None)
+        return markup.line(
+            x,
+            y,
+            x + 14,
+            y,
+            "s-wire",
+            stroke_width=3 if symbol == "bus" else 1.3,
+            stroke_dasharray="5 3" if symbol == "dashed" else None,
+        )
     if symbol == "stack":
         return "".join(markup.rect(x + by, y - 5 + by, 10, 7, "f-card s-muted", 1.5) for by in (4, 2, 0))
     arm = 3.6 if symbol == "+" else 2.6
-    lines = f"M{x + 7 - arm:g} {y:g}h{2 * arm:g}M{x + 7:g} {y - arm:g}v{2 * arm:g}" if symbol == "+" else f"M{x + 7 - arm:g} {y - arm:g}l{2 * arm:g} {2 * arm:g}m{-2 * arm:g} 0l{2 * arm:g} {-2 * arm:g}"
-    return markup.element("circle", cx=x + 7, cy=y, r=6, class_="f-join s-join-line") + markup.element("path", d=lines, class_="line s-join-line")
+    lines = (
+        f"M{x + 7 - arm:g} {y:g}h{2 * arm:g}M{x + 7:g} {y - arm:g}v{2 * arm:g}"
+        if symbol == "+"
+        else f"M{x + 7 - arm:g} {y - arm:g}l{2 * arm:g} {2 * arm:g}m{-2 * arm:g} 0l{2 * arm:g} {-2 * arm:g}"
+    )
+    return markup.element("circle", cx=x + 7, cy=y, r=6, class_="f-join s-join-line") + markup.element(
+        "path", d=lines, class_="line s-join-line"
+    )

@@ -43,8 +43,9 @@ class Folder:
         *,
         exact: bool = False,
         breaks: frozenset[str] = frozenset(),
+        least: int = 2,
     ) -> list[Run]:
-        """`children` with equal neighbors folded: blocks of two layers or more, of the same structure.
+        """`children` with equal neighbors folded: blocks of `least` layers or more, of the same structure.
 
         `exact` asks for equal definitions, else widths may differ; shapes may differ in their channels only.
         A run ends after a row named in `breaks`.
@@ -52,15 +53,19 @@ class Folder:
         runs: list[tuple[list[str], list[Placed]]] = []
         for name, placed in children:
             last = runs[-1] if runs else None
-            if last and last[0][-1] not in breaks and self._same(last[1][-1], placed, exact=exact):
+            if (
+                last
+                and last[0][-1] not in breaks
+                and self._same(last[1][-1], placed, exact=exact, least=least)
+            ):
                 last[0].append(name)
                 last[1].append(placed)
             else:
                 runs.append(([name], [placed]))
         return [Run(tuple(names), tuple(placed)) for names, placed in runs]
 
-    def _same(self, one: Placed, other: Placed, *, exact: bool) -> bool:
-        if isinstance(one.node, Operation) or layers(one.node) < 2:
+    def _same(self, one: Placed, other: Placed, *, exact: bool, least: int) -> bool:
+        if isinstance(one.node, Operation) or layers(one.node) < least:
             return False
         if one.input[1:] != other.input[1:] or one.output[1:] != other.output[1:]:
             return False

@@ -74,8 +74,8 @@ def is_main(operation: Operation) -> bool:
 
 
 def carries(operation: Operation) -> bool:
-    """Whether strips (norm, activation, dropout, flatten) may ride on this operation's box."""
-    return kind(operation) in {"conv", "depthwise", "linear"}
+    """Whether strips (norm, activation, dropout, flatten) may ride on this operation's box: it has weights."""
+    return kind(operation) in {"conv", "depthwise", "linear"} or isinstance(operation, Subsampling)
 
 
 def times(value: int | tuple[int, int]) -> str:

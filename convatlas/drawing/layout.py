@@ -14,8 +14,8 @@ from convatlas.drawing.view import Box as BoxView
 from convatlas.drawing.view import Bus, Card, Closed, Item, Loop, Part, Skip, Split, View
 
 SIZE, SMALL = 11.5, 10.0
-GAP, SHAPE_GAP = 13.0, 25.0  # between neighbors in series, without and with the shape on the wire
-STRIP, ROW, THIN = 5.0, 22.0, 17.0
+GAP, SHAPE_GAP = 12.0, 24.0  # between neighbors in series, without and with the shape on the wire
+STRIP, ROW, THIN = 4.5, 20.0, 17.0
 BRANCH_GAP, LANE = 14.0, 13.0
 WIDEST_LIST = 4  # widths that a box of folded blocks lists before it says first…last
 
@@ -59,8 +59,8 @@ class Layouter:
                 return self._skip(item, here)
             case Loop():
                 return self._loop(item, here)
-            case Bus(steps=(step,)):
-                return self._bus(step, here)
+            case Bus(steps=(step,), growth=growth):
+                return self._bus(step, growth, here)
             case Bus():
                 return self._comb(item.steps, here)
         return self._card(item, here)
@@ -102,7 +102,7 @@ class Layouter:
         if self.style.horizontal and not here.tower and len(item.parts[item.main].output) == 3:
             # the funnel: a stage's height falls with its resolution
             share = math.log2(max(item.parts[item.main].output[1], 1) + 1) / self.style.tallest
-            least = 64 + 110 * min(share, 1.0)
+            least = 56 + 200 * min(share, 1.0) ** 1.7
         return max(wide, least)
 
     def _box_words(self, box: BoxView, here: _Here) -> str:
@@ -143,14 +143,18 @@ class Layouter:
         width = max(width, self.want(item))
         first, second = self._closed_words(item)
         texts = (Text(14.0, 0.0, first, SIZE, bold=False), Text(29.0, 0.0, second, SMALL, color="muted"))
-        return Layout(42.0, width / 2, width / 2, [Box(0.0, -width / 2, 42.0, width / 2, item, texts)], solid=True)
+        return Layout(
+            42.0, width / 2, width / 2, [Box(0.0, -width / 2, 42.0, width / 2, item, texts)], solid=True
+        )
 
     # ------------------------------------------------------------------------- side by side
 
     def _split(self, split: Split, here: _Here) -> Layout:
         count = len(split.branches)
         inner = [
-            self.series(view, _Here(here.lanes * count, lane, True) if split.lanes else replace(here, tower=True))
+            self.series(
+                view, _Here(here.lanes * count, lane, True) if split.lanes else replace(here, tower=True)
+            )
             for lane, view in enumerate(split.branches)
         ]
         out = Layout()
@@ -167,9 +171,9 @@ class Layouter:
         self._join(out, bar, min(places) - 12, max(places) + 12)
         return out
 
-    def _join(self, out: Layout, u: float, low: float, high: float) -> None:
+    def _join(self, out: Layout, u: float, low: float, high: float, more: str = "") -> None:
         """A concat bar from `low` to `high` across the flow, wide enough for its word, that ends the layout."""
-        word = words.say("concat", self.style.lang)
+        word = words.say("concat", self.style.lang) + more
         half = text_width(word, SMALL) / 2 + 8
         middle = (low + high) / 2
         low, high = min(low, middle - half, -half), max(high, middle + half, half)
@@ -228,7 +232,7 @@ class Layouter:
 
     # ------------------------------------------------------------------------- dense connections
 
-    def _bus(self, step: View, here: _Here) -> Layout:
+    def _bus(self, step: View, growth: str, here: _Here) -> Layout:
         body = self.series(step, here)
         out = Layout()
         start = 18.0
@@ -237,7 +241,7 @@ class Layouter:
         out.things.append(Wire(((0.0, 0.0), (start, 0.0)), arrow=body.solid))
         out.things.append(Wire(((start + body.length, 0.0), (bar, 0.0)), arrow=True))
         out.things.append(Wire(((6.0, 0.0), (6.0, lane), (bar, lane)), arrow=True, bus=True))
-        self._join(out, bar, -body.left, lane + 8)
+        self._join(out, bar, -body.left, lane + 8, f" +{growth}" if growth else "")
         return out
 
     def _comb(self, steps: Sequence[View], here: _Here) -> Layout:
@@ -250,14 +254,18 @@ class Layouter:
         for index, body in enumerate(bodies):
             taps.append(u + 6.0)
             entry = u + 16.0
-            out.things.append(Wire(((u, 0.0), (u + 6.0, 0.0), (u + 6.0, lanes[index]), (entry, lanes[index]))))
+            out.things.append(
+                Wire(((u, 0.0), (u + 6.0, 0.0), (u + 6.0, lanes[index]), (entry, lanes[index])))
+            )
             out.things.append(Wire(((entry, lanes[0]), (entry, 0.0), (entry + 12, 0.0)), arrow=body.solid))
             out.things += [Dot(entry, lanes[source]) for source in range(1, index + 1)]
             out.add(entry + 12, 0.0, body)
             u = entry + 12 + body.length
         bar = u + 26.0
         taps.append(u + 6.0)
-        out.things.append(Wire(((u, 0.0), (u + 6.0, 0.0), (u + 6.0, lanes[-1]), (bar, lanes[-1])), arrow=True))
+        out.things.append(
+            Wire(((u, 0.0), (u + 6.0, 0.0), (u + 6.0, lanes[-1]), (bar, lanes[-1])), arrow=True)
+        )
         for source, lane in enumerate(lanes[:-1]):
             out.things.append(Wire(((taps[source] + 10.0, lane), (bar, lane)), arrow=True))
         self._join(out, bar, -max(body.left for body in bodies), lanes[0] + 8)
@@ -278,14 +286,14 @@ class Layouter:
             out.left, out.right = inner.left + 10, inner.right + 10
             half = (room - out.left - out.right) / 2
             out.left, out.right = out.left + max(half, 0), out.right + max(half, 0)
-            out.length = head + inner.length + 18
+            out.length = head + inner.length + 14
             out.things.append(Wire(((0.0, 0.0), (head + 6, 0.0)), arrow=inner.solid))
             out.things.append(Wire(((head + 6 + inner.length, 0.0), (out.length, 0.0))))
             texts = [Text(11.0, -out.left + 8, label, SMALL, "start", "muted")]
             if count:
                 texts.append(Text(11.0, out.right - 8, count, SIZE, "end", bold=True))
             # The wire comes in through the head: text must leave it free.
-            out = _clear_of_axis(out, texts, room)
+            out = _clear_of_axis(out, texts)
             texts = [replace(texts[0], v=-out.left + 8), *(replace(t, v=out.right - 8) for t in texts[1:])]
         else:
             length = max(inner.length + 24, room)
@@ -303,7 +311,7 @@ class Layouter:
         return out
 
 
-def _clear_of_axis(out: Layout, texts: list[Text], room: float) -> Layout:
+def _clear_of_axis(out: Layout, texts: list[Text]) -> Layout:
     """Widen a card so that neither its name nor its count lies on the axis, where the wire comes in."""
     out.left = max(out.left, texts[0].width + 8 + 6)
     if len(texts) > 1:
@@ -343,7 +351,7 @@ def _output(item: Item) -> tuple[int, ...]:
     if isinstance(item, BoxView):
         return item.parts[-1].output
     if isinstance(item, Card):
-        return item.placed[-1].output
+        return item.output
     return item.placed.output if isinstance(item, Closed) else ()
 
 

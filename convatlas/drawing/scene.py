@@ -173,12 +173,22 @@ def moved(thing: Thing, du: float, dv: float) -> Thing:
             )
         case Band():
             text = thing.text and replace(thing.text, u=thing.text.u + du, v=thing.text.v + dv)
-            return replace(thing, u0=thing.u0 + du, u1=thing.u1 + du, v0=thing.v0 + dv, v1=thing.v1 + dv, text=text)
+            return replace(
+                thing, u0=thing.u0 + du, u1=thing.u1 + du, v0=thing.v0 + dv, v1=thing.v1 + dv, text=text
+            )
         case Frame():
             texts = tuple(replace(t, u=t.u + du, v=t.v + dv) for t in thing.texts)
-            return replace(thing, u0=thing.u0 + du, u1=thing.u1 + du, v0=thing.v0 + dv, v1=thing.v1 + dv, texts=texts)
+            return replace(
+                thing, u0=thing.u0 + du, u1=thing.u1 + du, v0=thing.v0 + dv, v1=thing.v1 + dv, texts=texts
+            )
     texts = tuple(replace(t, u=t.u + du, v=t.v + dv) for t in thing.texts)
     strips = tuple(replace(s, u0=s.u0 + du, u1=s.u1 + du) for s in thing.strips)
     return replace(
-        thing, u0=thing.u0 + du, u1=thing.u1 + du, v0=thing.v0 + dv, v1=thing.v1 + dv, texts=texts, strips=strips
+        thing,
+        u0=thing.u0 + du,
+        u1=thing.u1 + du,
+        v0=thing.v0 + dv,
+        v1=thing.v1 + dv,
+        texts=texts,
+        strips=strips,
     )

@@ -78,7 +78,15 @@ def _frame(frame: Frame, paper: Paper, prefix: str) -> str:
     x, y, width, height = paper.rect(frame.u0, frame.v0, frame.u1, frame.v1)
     stack = [6.0, 3.0, 0.0] if frame.view and frame.view.count > 1 else [0.0]
     cards = "".join(
-        markup.rect(x + by, y + by, width, height, "f-card s-faint", 5, stroke_dasharray="4 3" if frame.dashed else None)
+        markup.rect(
+            x + by,
+            y + by,
+            width,
+            height,
+            "f-card s-faint",
+            5,
+            stroke_dasharray="4 3" if frame.dashed else None,
+        )
         for by in stack
     )
     texts = "".join(text_markup(text, paper) for text in frame.texts)
@@ -86,7 +94,7 @@ def _frame(frame: Frame, paper: Paper, prefix: str) -> str:
         return element("g", cards + texts)
     view = frame.view
     about = f"{view.name}: {sum(p.parameters for p in view.placed):,} parameters, {sum(p.mult_adds for p in view.placed):,} mult-adds"  # fmt: skip
-    start = f'<g{_id(prefix, view.paths[0])}{attributes(data_rows=" ".join(view.paths) if view.count > 1 else None)}>'
+    start = f"<g{_id(prefix, view.paths[0])}{attributes(data_rows=' '.join(view.paths) if view.count > 1 else None)}>"
     return f"{start}{markup.title(about)}{cards}{texts}</g>"
 
 
@@ -109,7 +117,9 @@ def _box(box: Box, paper: Paper, prefix: str) -> str:
     for strip in box.strips:
         part = parts[strip.part]
         color = kind(part.operation)
-        area = markup.rect(*paper.rect(strip.u0, box.v0, strip.u1, box.v1), f"f-{color} s-{color}-line", stroke_width=0.6)
+        area = markup.rect(
+            *paper.rect(strip.u0, box.v0, strip.u1, box.v1), f"f-{color} s-{color}-line", stroke_width=0.6
+        )
         content += f"<g{_name(part, prefix, box.lane)}>{_about(part)}{area}</g>"
     rest = "" if len(parts) == 1 or box.strips else " ".join(p.paths[0] for p in parts if p is not main)
     data = attributes(
@@ -139,7 +149,9 @@ def _shape_data(before: Iterable[int], after: Iterable[int]) -> str:
 
 
 def _bar(bar: Bar, paper: Paper) -> str:
-    return markup.rect(*paper.rect(bar.u0, bar.v0, bar.u1, bar.v1), "f-join s-join-line", 3) + text_markup(bar.text, paper)
+    return markup.rect(*paper.rect(bar.u0, bar.v0, bar.u1, bar.v1), "f-join s-join-line", 3) + text_markup(
+        bar.text, paper
+    )
 
 
 def _circle(circle: Circle, paper: Paper) -> str:
@@ -161,7 +173,9 @@ def _wires(wires: Sequence[Wire], paper: Paper) -> list[str]:
         lines = [_line(wire, paper) for wire in wires if (wire.dashed, wire.bus) == (dashed, bus)]
         if lines:
             path = "".join(dict.fromkeys(lines))
-            parts.append(element("path", d=path, class_="line s-wire", stroke_width=width, stroke_dasharray=dashes))
+            parts.append(
+                element("path", d=path, class_="line s-wire", stroke_width=width, stroke_dasharray=dashes)
+            )
     heads = "".join(dict.fromkeys(_head(wire, paper) for wire in wires if wire.arrow))
     return [*parts, element("path", d=heads, class_="f-wire")] if heads else parts
 
@@ -191,7 +205,9 @@ def _line(wire: Wire, paper: Paper) -> str:
     for before, here, after in zip(points, points[1:], points[2:], strict=False):
         radius = min(_TURN, math.dist(before, here) / 2, math.dist(here, after) / 2)
         start, end = _toward(here, before, radius), _toward(here, after, radius)
-        out.append(f"L{number(start[0])} {number(start[1])}Q{number(here[0])} {number(here[1])} {number(end[0])} {number(end[1])}")
+        out.append(
+            f"L{number(start[0])} {number(start[1])}Q{number(here[0])} {number(here[1])} {number(end[0])} {number(end[1])}"
+        )
     last = points[-1]
     if wire.arrow:
         last = _toward(last, points[-2], _ARROW * 0.8)

@@ -18,10 +18,11 @@ from convatlas.define import (
     Placed,
     Residual,
     Sequential,
+    Shape,
     Towers,
 )
 from convatlas.drawing.folding import Folder, Run, layers
-from convatlas.drawing.kinds import carries, is_main
+from convatlas.drawing.kinds import carries, is_main, kind
 
 COMB_UP_TO = 12  # dense blocks of more steps are drawn with a bus: a comb of their arcs is a gray square
 
@@ -80,9 +81,13 @@ class Loop:
 
 @dataclass(frozen=True)
 class Bus:
-    """Dense steps: each joins what it makes to what came in. Several `steps` are drawn as a comb."""
+    """Dense steps: each joins what it makes to what came in. Several `steps` are drawn as a comb.
+
+    `growth` is how many channels a step adds, in words.
+    """
 
     steps: tuple[View, ...]
+    growth: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class Card:
     paths: tuple[str, ...]
     inner: View
     placed: tuple[Placed, ...]
+    output: Shape
 
     @property
     def count(self) -> int:
@@ -115,7 +121,9 @@ View = tuple[Item, ...]  # in series; empty is the identity
 class Viewer:
     """Makes views. `depth` None folds equal blocks and opens all; a number opens that many levels, folds nothing."""
 
-    def __init__(self, depth: int | None = None, *, comb: bool = False, breaks: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, depth: int | None = None, *, comb: bool = False, breaks: frozenset[str] = frozenset()
+    ) -> None:
         self._depth = depth
         self._comb = comb or depth is not None
         self._breaks = breaks
@@ -127,16 +135,21 @@ class Viewer:
         for run in self._runs(placed):
             paths = tuple(f"{path}.{name}" if path else name for name in run.names)
             found += [(run.names[-1], item) for item in self._row(run.placed, paths, card=True)]
-        return _boxed(found)
+        return _lanes_joined(_boxed(found))
 
     def inside(self, placed: Sequence[Placed], paths: Sequence[str]) -> View:
         """What stands inside a node (the same node of several folded blocks), without a card of its own."""
-        return tuple(item for _, item in _boxed([("", item) for item in self._open(placed, paths, card=False)]))
+        return tuple(
+            item for _, item in _boxed([("", item) for item in self._open(placed, paths, card=False)])
+        )
 
     def _runs(self, placed: Placed, *, names: bool = True) -> list[Run]:
         if self._depth is not None:
             return [Run((name,), (child,)) for name, child in placed.children]
-        return self._folder.runs(placed.children, breaks=self._breaks if names else frozenset())
+        breaks = self._breaks if names else frozenset()
+        return self._folder.runs(
+            placed.children, breaks=breaks, least=1 if isinstance(placed.node, Dense) else 2
+        )
 
     def _row(self, placed: Sequence[Placed], paths: Sequence[str], *, card: bool) -> list[Part | Item]:
         """One row or a run of equal ones; `card` asks for a card around a block."""
@@ -146,16 +159,34 @@ class Viewer:
         single = layers(node) <= 1 and isinstance(node, Sequential)
         if self._depth is not None and _level(paths[0]) >= self._depth and not single:
             return [Closed(paths[0], placed[0])]
+        if isinstance(node, Dense) and len(placed) == 1:
+            found = self._dense(placed, paths)
+            if len(found) == 1 and isinstance(found[0], Card):
+                return found  # one card for the block and its steps
         if (card and self._is_block(placed[0])) or _folds(placed, paths):
-            return [Card(_run_name(paths), tuple(paths), self.inside(placed, paths), tuple(placed))]
+            return [
+                Card(
+                    _run_name(paths),
+                    tuple(paths),
+                    self.inside(placed, paths),
+                    tuple(placed),
+                    placed[-1].output,
+                )
+            ]
         return self._open(placed, paths, card=card)
 
     def _is_block(self, placed: Placed) -> bool:
         """Whether a row is one block to a reader: a join, or a series around a single join."""
         if not isinstance(placed.node, Sequential):
             return True
+        if not _joins(placed.node):
+            return layers(placed.node) > 1 and sum(layers(child.node) > 1 for _, child in placed.children) < 2
         inner = [run for run in self._runs(placed, names=False) if _joins(run.placed[0].node)]
-        return len(inner) == 1 and inner[0].count == 1 and (len(placed.children) > 1 or self._is_block(inner[0].placed[0]))
+        return (
+            len(inner) == 1
+            and inner[0].count == 1
+            and (len(placed.children) > 1 or self._is_block(inner[0].placed[0]))
+        )
 
     def _open(self, placed: Sequence[Placed], paths: Sequence[str], *, card: bool) -> list[Part | Item]:
         """The content of a node, as a series of items."""
@@ -166,7 +197,9 @@ class Viewer:
             inner = [p[name] for p in placed]
             return tuple(
                 item
-                for _, item in _boxed([("", x) for x in self._row(inner, [f"{p}.{name}" for p in paths], card=False)])
+                for _, item in _boxed(
+                    [("", x) for x in self._row(inner, [f"{p}.{name}" for p in paths], card=False)]
+                )
             )
 
         match first.node:
@@ -186,7 +219,7 @@ class Viewer:
             case Gate():
                 return [Loop(self._series(placed, paths))]
         found: list[Part | Item] = []
-        for names in self._children(placed):
+        for names in self._children(placed, fold=card):
             inner = [p[name] for p in placed for name in names]
             found += self._row(inner, [f"{path}.{name}" for path in paths for name in names], card=card)
         if layers(first.node) == 1 and all(isinstance(item, Part) for item in found):
@@ -196,15 +229,15 @@ class Viewer:
 
     def _series(self, placed: Sequence[Placed], paths: Sequence[str]) -> View:
         found: list[tuple[str, Part | Item]] = []
-        for names in self._children(placed):
+        for names in self._children(placed, fold=False):
             inner = [p[name] for p in placed for name in names]
             where = [f"{path}.{name}" for path in paths for name in names]
             found += [("", item) for item in self._row(inner, where, card=False)]
         return tuple(item for _, item in _boxed(found))
 
-    def _children(self, placed: Sequence[Placed]) -> list[tuple[str, ...]]:
-        """Names of the first block's rows, run by run; inside folded blocks nothing folds again."""
-        if len(placed) > 1:
+    def _children(self, placed: Sequence[Placed], *, fold: bool) -> list[tuple[str, ...]]:
+        """Names of the first block's rows, run by run; inside a card nothing folds again."""
+        if len(placed) > 1 or not fold:
             return [(name,) for name, _ in placed[0].children]
         return [run.names for run in self._runs(placed[0], names=False)]
 
@@ -215,14 +248,50 @@ class Viewer:
             steps = [self._view([child], [f"{paths[0]}.{name}"]) for name, child in first.children]
             return [Bus(tuple(steps))]
         found: list[Part | Item] = []
+        channels = first.input[0]
         for run in self._runs(first, names=False):
             where = tuple(f"{paths[0]}.{name}" for name in run.names)
-            bus = Bus((self.inside(run.placed, where),))
-            found.append(Card(_run_name(where), where, (bus,), run.placed) if run.count > 1 else bus)
+            grown = list(dict.fromkeys(p.output[0] for p in run.placed))
+            channels += sum(p.output[0] for p in run.placed)
+            output = (channels, *first.input[1:])
+            bus = Bus(
+                (self.inside(run.placed, where),),
+                f"{grown[0]}" if len(grown) == 1 else f"{grown[0]}…{grown[-1]}",
+            )
+            found.append(Card(_run_name(where), where, (bus,), run.placed, output) if run.count > 1 else bus)
         return found
 
     def _view(self, placed: Sequence[Placed], paths: Sequence[str]) -> View:
         return tuple(item for _, item in _boxed([("", x) for x in self._row(placed, paths, card=False)]))
+
+
+def _lanes_joined(items: Sequence[tuple[str, Item]]) -> list[tuple[str, Item]]:
+    """Towers that follow each other as one: what a lane gives is what the same lane takes next."""
+    out: list[tuple[str, Item]] = []
+    for row, item in items:
+        last = out[-1][1] if out else None
+        if isinstance(last, Card) and isinstance(item, Card) and _is_lanes(last) and _is_lanes(item):
+            one, other = last.inner[0], item.inner[0]
+            assert isinstance(one, Split)
+            assert isinstance(other, Split)
+            if len(one.branches) == len(other.branches):
+                split = Split(
+                    tuple((*a, *b) for a, b in zip(one.branches, other.branches, strict=True)), lanes=True
+                )
+                name = f"{last.name}, {item.name}"
+                out[-1] = (
+                    row,
+                    Card(name, (last.paths[0],), (split,), (*last.placed, *item.placed), item.output),
+                )
+                continue
+        out.append((row, item))
+    return out
+
+
+def _is_lanes(card: Card) -> bool:
+    return (
+        len(card.inner) == 1 and isinstance(card.inner[0], Split) and card.inner[0].lanes and card.count == 1
+    )
 
 
 def _level(path: str) -> int:
@@ -246,7 +315,17 @@ def _joins(node: object) -> bool:
 def _run_name(paths: Sequence[str]) -> str:
     if len(paths) == 1:
         return paths[0]
-    return f"{paths[0]}–{paths[-1].rpartition('.')[2]}"
+    first, last = paths[0].rpartition(".")[2], paths[-1].rpartition(".")[2]
+    same = _beginning(first, last).rstrip("0123456789")
+    return f"{paths[0]}–{last[len(same) :] or last}"
+
+
+def _beginning(one: str, other: str) -> str:
+    """The longest text that both begin with."""
+    length = next(
+        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+    return one[:length]
 
 
 def _notes(blocks: Sequence[Residual]) -> tuple[str, ...]:
@@ -264,38 +343,49 @@ def _range(values: Sequence[float]) -> str:
 
 
 def _boxed(items: Sequence[tuple[str, Part | Item]]) -> list[tuple[str, Item]]:
-    """Parts in a row merged into boxes: [norm, activation,] convolution [, norm, activation, dropout]."""
+    """Parts in a row merged into boxes: convolution, norm, activation, dropout; or norm, activation, convolution.
+
+    Which of the two is told by what comes first: a row that begins with a norm or an activation is pre-activated.
+    """
     out: list[tuple[str, Item]] = []
     waiting: list[tuple[str, Part]] = []  # strips that no box has taken yet
+    ahead = False
     for row, item in items:
-        if not isinstance(item, Part):
-            out += _loose(waiting)
-            waiting = []
-            out.append((row, item))
-        elif carries(item.operation):
-            before = tuple(part for _, part in waiting)
-            waiting = []
-            out.append((row, Box((*before, item), len(before))))
-        elif is_main(item.operation):
-            out += _loose(waiting)
-            waiting = []
-            out.append((row, Box((item,), 0)))
-        else:
-            last = out[-1][1] if out and not waiting else None
-            if isinstance(last, Box) and carries(last.parts[last.main].operation) and _rides(last, item):
+        if isinstance(item, Part) and not is_main(item.operation):
+            last = out[-1][1] if out and not waiting and not ahead else None
+            if last is not None and _rides(last, item):
+                assert isinstance(last, Box)
                 out[-1] = (row, Box((*last.parts, item), last.main))
             else:
                 waiting.append((row, item))
-    return out + _loose(waiting)
+            continue
+        box = item if isinstance(item, Box) else Box((item,), 0) if isinstance(item, Part) else None
+        if box is not None and carries(box.parts[box.main].operation):
+            ahead = ahead or any(kind(part.operation) in {"norm", "activation"} for _, part in waiting)
+            out.append((row, Box((*(part for _, part in waiting), *box.parts), len(waiting) + box.main)))
+        else:
+            out += _settle(out, waiting)
+            out.append((row, box or item))  # type: ignore[arg-type]
+            ahead = False
+        waiting = []
+    return out + _settle(out, waiting)
 
 
-def _rides(box: Box, part: Part) -> bool:
-    """Whether a strip belongs behind this box: a second norm begins the next box (pre-activation)."""
-    behind = [type(p.operation) for p in box.parts[box.main + 1 :]]
-    name = type(part.operation).__name__
-    return type(part.operation) not in behind and not (name == "Flatten") and not (name == "BatchNorm" and bool(behind))
+def _settle(out: list[tuple[str, Item]], waiting: Sequence[tuple[str, Part]]) -> list[tuple[str, Item]]:
+    """Strips with no box behind them: they ride on the box before, or share one thin box of their own."""
+    loose = list(waiting)
+    while loose and out and _rides(out[-1][1], loose[0][1]):
+        last = out[-1][1]
+        assert isinstance(last, Box)
+        row, part = loose.pop(0)
+        out[-1] = (row, Box((*last.parts, part), last.main))
+    return [(loose[-1][0], Box(tuple(part for _, part in loose), -1))] if loose else []
 
 
-def _loose(parts: Sequence[tuple[str, Part]]) -> list[tuple[str, Item]]:
-    """Strips without a box to ride on: one thin box for all of them."""
-    return [(parts[-1][0], Box(tuple(part for _, part in parts), -1))] if parts else []
+def _rides(item: Item, part: Part) -> bool:
+    """Whether a strip belongs behind this item: each kind once, a norm not behind an activation, no flatten."""
+    if not isinstance(item, Box) or item.main < 0 or not carries(item.parts[item.main].operation):
+        return False
+    behind = [kind(p.operation) for p in item.parts[item.main + 1 :]]
+    own = kind(part.operation)
+    return own not in behind and own != "reshape" and not (own == "norm" and bool(behind))

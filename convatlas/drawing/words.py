@@ -44,7 +44,13 @@ def say(word: str, lang: str = "en") -> str:
 
 def block(placed: Placed, lang: str = "en") -> str:
     """A closed block in a few words: residual, 3 layers."""
-    names = {"Concat": "branches", "Residual": "residual", "Dense": "dense", "Gate": "gate", "Towers": "towers"}
+    names = {
+        "Concat": "branches",
+        "Residual": "residual",
+        "Dense": "dense",
+        "Gate": "gate",
+        "Towers": "towers",
+    }
     node = placed.node
     assert isinstance(node, Combinator)
     word = say(names.get(type(node).__name__, "block"), lang)
