@@ -24,6 +24,7 @@ $(RUN)/python:
 # One stamp a set of packages: installed again only when what it names has changed.
 $(VENV)/.torch: pyproject.toml constraints.txt | $(RUN)/python
 	$(PIP) --editable '.[torch]'
+	@$(RUN)/python -m compileall -q convatlas  # as pip does for a package that is not editable
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.torch requirements/peers.txt requirements/peers-without-dependencies.txt

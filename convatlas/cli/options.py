@@ -7,7 +7,6 @@ needs; its own options stand in its own file.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -153,6 +152,8 @@ def as_json(parser: argparse._ActionsContainer, text: str = "print JSON") -> Non
 
 def print_json(value: object, indent: int | None = 2) -> None:
     """Write JSON to stdout: UTF-8, and never NaN, which is not JSON. indent=None gives one line."""
+    import json
+
     try:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError as error:
