@@ -1,0 +1,42 @@
+"""Which ways to run a model are worth a try: engine, precision, copies, threads, tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from convatlas.errors import MisuseError
+from convatlas.inference.engines import Engine, Plan
+from convatlas.inference.engines.base import PRECISIONS
+
+MODES = ("auto", "latency", "throughput")
+# images that one copy takes at a time: few enough that a layer's output stays in the processor's cache
+TILES = (1, 4, 8)
+
+
+def wanted_precisions(precision: str) -> tuple[str, ...]:
+    """The precisions that the request allows."""
+    if precision == "auto":
+        return PRECISIONS
+    if precision not in PRECISIONS:
+        raise MisuseError(f"unknown precision {precision!r}; there are auto, {', '.join(PRECISIONS)}")
+    return (precision,)
+
+
+def base_plans(engine: Engine, precisions: Sequence[str], device: torch.device, threads: int) -> list[Plan]:
+    """One plan a precision: one copy on all threads, the batch whole."""
+    able = engine.precisions(device)
+    return [Plan(engine.name, p, 1, threads) for p in precisions if p in able]
+
+
+def parallel_plans(plan: Plan, batch: int, device: torch.device, threads: int) -> list[Plan]:
+    """The same with other tiles, and with one copy a thread, which saves them waiting for each other."""
+    if device.type != "cpu" or plan.engine in {"eager", "inductor"} or batch == 1:
+        return []
+    tiles = [t for t in TILES if t < batch]
+    plans = [Plan(plan.engine, plan.precision, 1, threads, t) for t in tiles if t == 4]
+    if threads > 1:
+        plans += [Plan(plan.engine, plan.precision, threads, 1, t) for t in tiles if t * threads < batch]
+        plans.append(Plan(plan.engine, plan.precision, threads, 1))
+    return plans

@@ -1,0 +1,69 @@
+"""Whether a candidate still computes the network: its answers against the model's own in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a candidate must keep: the least share of equal top-1 answers, the most that any probability may move."""
+
+    agreement: float
+    difference: float
+
+    def __str__(self) -> str:
+        return (
+            f"top-1 agreement >= {self.agreement:.1%}, no probability moved by more than {self.difference:g}"
+        )
+
+
+# one image in 64 may change its answer under bf16 and int8 (98.4 %): a tie that falls the other way
+BOUNDS = {
+    "float32": Bounds(1.0, 1e-3),
+    "bf16": Bounds(0.98, 0.1),
+    "int8": Bounds(0.98, 0.25),
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How far a candidate is from float32 eager; `problem` is None if it may be used."""
+
+    agreement: float
+    difference: float
+    problem: str | None
+
+
+def judge(reference: Tensor, answer: Tensor, bounds: Bounds) -> Verdict:
+    """Compare logits (n, classes). A tie in float32 within rounding may fall either way."""
+    if answer.shape != reference.shape:
+        return Verdict(
+            0.0, float("inf"), f"answers {tuple(answer.shape)} instead of {tuple(reference.shape)}"
+        )
+    answer = answer.to(reference)
+    if not answer.isfinite().all():
+        return Verdict(0.0, float("inf"), "answers values that are not finite")
+    expected, got = reference.softmax(1), answer.softmax(1)
+    best = reference.argmax(1)
+    # the image counts as agreeing where the other answer was equal to the best up to float32's rounding
+    chosen = reference.gather(1, answer.argmax(1, keepdim=True)).squeeze(1)
+    top = reference.gather(1, best.unsqueeze(1)).squeeze(1)
+    agreement = float((top - chosen <= 1e-5 * (1 + top.abs())).float().mean())
+    difference = float((expected - got).abs().max())
+    problem = None
+    if agreement < bounds.agreement:
+        problem = f"top-1 agrees on {agreement:.1%}, bound {bounds.agreement:.1%}"
+    elif difference > bounds.difference:
+        problem = f"a probability moved by {difference:.2g}, bound {bounds.difference:g}"
+    return Verdict(agreement, difference, problem)
+
+
+def answers(run: Callable[[Tensor], Tensor], images: Tensor, batch: int) -> Tensor:
+    """Logits of all images, `batch` at a time."""
+    with torch.no_grad():
+        return torch.cat([run(piece).clone() for piece in images.split(batch)])

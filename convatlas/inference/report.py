@@ -1,0 +1,75 @@
+"""What `optimize` tried: every candidate, its speed, its error, and why it was or was not taken."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+from convatlas.inference.checking import Verdict
+from convatlas.inference.engines import Plan
+
+
+@dataclass
+class Row:
+    """One candidate. images_per_second is None where it was not timed."""
+
+    plan: Plan
+    outcome: str
+    images_per_second: float | None = None
+    verdict: Verdict | None = None
+    taken: bool = False
+
+
+@dataclass
+class Report:
+    """The table and the circumstances."""
+
+    mode: str
+    precision: str
+    batch: int
+    images: str
+    bounds: dict[str, str]
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def taken(self) -> Row | None:
+        return next((row for row in self.rows if row.taken), None)
+
+    def to_dict(self) -> dict[str, object]:
+        """What JSON can carry."""
+        rows = [
+            {**asdict(row.plan), "outcome": row.outcome, "images_per_second": row.images_per_second, "taken": row.taken,
+             "agreement": row.verdict and row.verdict.agreement, "difference": row.verdict and _finite(row.verdict.difference)}
+            for row in self.rows
+        ]  # fmt: skip
+        return {
+            "mode": self.mode, "precision": self.precision, "batch": self.batch, "images": self.images,
+            "bounds": self.bounds, "candidates": rows, "notes": self.notes,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        head = ("candidate", "images/s", "top-1 equal", "probability moved", "")
+        lines = [head] + [
+            (
+                f"{'*' if row.taken else ' '} {row.plan}",
+                "" if row.images_per_second is None else f"{row.images_per_second:.4g}",
+                "" if row.verdict is None else f"{row.verdict.agreement:.1%}",
+                "" if row.verdict is None else f"{row.verdict.difference:.1e}",
+                row.outcome,
+            )
+            for row in self.rows
+        ]
+        widths = [max(len(line[i]) for line in lines) for i in range(4)]
+        table = [
+            "  ".join(
+                [line[0].ljust(widths[0]), *(line[i].rjust(widths[i]) for i in (1, 2, 3)), line[4]]
+            ).rstrip()
+            for line in lines
+        ]
+        bounds = [f"{name}: {text}" for name, text in self.bounds.items()]
+        title = f"{self.mode}, batch {self.batch}, precision {self.precision}; checked on {self.images}"
+        return "\n".join([title, *table, *bounds, *self.notes])
+
+
+def _finite(value: float) -> float | None:
+    return value if value < float("inf") else None

@@ -1,0 +1,75 @@
+"""Time several functions against each other: in rounds, one after the other, so that a busy minute meets all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of each call, one a round."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def best(self) -> float:
+        return min(self.seconds)
+
+    @property
+    def worst(self) -> float:
+        return max(self.seconds)
+
+    def percentile(self, percent: float) -> float:
+        """Nearest-rank percentile."""
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, max(0, round(percent / 100 * len(ordered) + 0.5) - 1))]
+
+
+def once(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call, waiting for the device before and after."""
+    _wait(device)
+    start = time.perf_counter()
+    call()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def in_rounds(
+    calls: dict[Key, Callable[[], object]],
+    device: torch.device,
+    *,
+    seconds: float,
+    least: int = 3,
+    most: int = 50,
+) -> dict[Key, Timing]:
+    """Call each once a round, the order turned every other round, until the time is used up; one warm-up round before."""
+    for call in calls.values():
+        once(call, device)
+    samples: dict[Key, list[float]] = {key: [] for key in calls}
+    start = time.perf_counter()
+    for number in range(most):
+        order = list(calls.items())
+        for key, call in order if number % 2 == 0 else reversed(order):
+            samples[key].append(once(call, device))
+        if number + 1 >= least and time.perf_counter() - start > seconds:
+            break
+    return {key: Timing(tuple(values)) for key, values in samples.items()}
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
