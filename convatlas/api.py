@@ -5,7 +5,7 @@ Definitions, numbers and pictures need no torch: what does is imported where it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
@@ -17,10 +17,12 @@ from convatlas.networks import catalogue
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from convatlas.analysis.table import Layer
+    from convatlas.inference.optimize import Images, Optimized
     from convatlas.modules import ConvNet
-    from convatlas.weights import Report
+    from convatlas.weights.checkpoint import LoadReport
 
 __all__ = [
     "CatalogueNetwork",
@@ -106,10 +108,11 @@ class CatalogueNetwork(Network):
         return LayerTable(define.elaborate(self))
 
     def draw(self, path: str | Path) -> Path:
-        """Write the figure to `path`, .svg (or .png, .pdf with the extra `png`), and return the path."""
-        from convatlas.drawing import figure
+        """Write the figure to `path` (.svg; .png and .pdf with the extra of that name), and return the path."""
+        from convatlas.drawing.figure import figure
+        from convatlas.drawing.files import write
 
-        return figure.draw(self, Path(path))
+        return write(figure(self, facts=self.facts), Path(path))
 
     def summary(self) -> dict[str, Any]:
         """The line of `convatlas list --json`."""
@@ -214,19 +217,36 @@ def create_model(
     definition = _edited(found, input, num_classes, width)
     model = modules.build(definition, init=weights is None)
     if weights is not None:
-        from convatlas import weights as border
+        from convatlas.weights.known import resolve
 
-        border.load_checkpoint(model, border.resolve(str(weights), definition.name))
+        load_checkpoint(model, resolve(str(weights), definition.name))
     return model
 
 
 def load_checkpoint(
-    model: ConvNet, checkpoint: str | Path | Mapping[str, torch.Tensor], source: str = "auto"
-) -> Report:
+    model: ConvNet, checkpoint: str | Path | Mapping[str, object], source: str = "auto"
+) -> LoadReport:
     """Put published weights into `model`: a file or a state dict of torchvision, timm, Keras, Caffe, TFLite or ours.
 
-    The report has what came with them: source, preprocessing, class names.
+    The report has what came with them: source, preprocessing, class names. Everything fits, or nothing is touched.
     """
-    from convatlas import weights as border
+    from convatlas.weights.checkpoint import load_checkpoint as load
 
-    return border.load_checkpoint(model, checkpoint, source=source)
+    return load(model, checkpoint, source)
+
+
+def optimize(
+    model: nn.Module,
+    example: torch.Tensor,
+    precision: str = "auto",
+    accuracy_data: Images | None = None,
+    explain: Callable[[str], None] | None = None,
+) -> Optimized:
+    """Give the fastest callable for batches like `example` whose answers stay within stated bounds of float32's.
+
+    precision: auto, float32, bf16 or int8. accuracy_data: real images as the model takes them, for the check and
+    for int8. explain: told every candidate, its speed, its error and why it was or wasn't taken, as print.
+    """
+    from convatlas.inference import optimize as find
+
+    return find(model, example, precision, accuracy_data, explain=explain)

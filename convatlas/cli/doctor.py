@@ -30,7 +30,8 @@ PURPOSE = {
     "classic": "baselines from before the networks: HOG, SVM, forests",
     "onnx": "ONNX export, ONNX Runtime",
     "openvino": "OpenVINO export and speed",
-    "png": "pictures as PNG and PDF; SVG needs nothing",
+    "png": "pictures as PNG; SVG needs nothing",
+    "pdf": "pictures as PDF",
     "log": "TensorBoard logs",
 }
 

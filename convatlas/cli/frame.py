@@ -65,7 +65,8 @@ _EXTRAS = {
     "onnxruntime": ("ONNX Runtime", "onnx"),
     "h5py": ("h5py", "keras"),
     "openvino": ("OpenVINO", "openvino"),
-    "cairosvg": ("CairoSVG", "png"),
+    "resvg_py": ("resvg-py", "png"),
+    "typst": ("typst", "pdf"),
     "tensorboard": ("TensorBoard", "log"),
 }
 

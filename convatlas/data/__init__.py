@@ -1,15 +1,39 @@
-"""Datasets, decoding, preprocessing, loading, augmentation."""
+"""Datasets, decoding, preprocessing, loading, augmentation.
+
+Names are found when they are asked for: a recipe needs `Augmentation` alone, and `convatlas train --help` no torch.
+`augment` is not among them: its module has its name, and stands here once it is imported.
+"""
 
 from __future__ import annotations
 
-from convatlas.data.augment import augment
-from convatlas.data.augmentation import Augmentation
-from convatlas.data.images import ImageError, read_image
-from convatlas.data.loader import Batch, Loader
-from convatlas.data.pixels import load, normalize, preprocess
-from convatlas.data.randomness import batch_generator
-from convatlas.data.sets import Dataset, FileSet, TensorSet
-from convatlas.data.sources import DataSource, open_data
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convatlas.data.augmentation import Augmentation
+    from convatlas.data.images import ImageError, read_image
+    from convatlas.data.loader import Batch, Loader
+    from convatlas.data.pixels import load, normalize, preprocess
+    from convatlas.data.randomness import batch_generator
+    from convatlas.data.sets import Dataset, FileSet, TensorSet
+    from convatlas.data.sources import DataSource, open_data
+
+_HOME = {
+    "Augmentation": "augmentation",
+    "Batch": "loader",
+    "DataSource": "sources",
+    "Dataset": "sets",
+    "FileSet": "sets",
+    "ImageError": "images",
+    "Loader": "loader",
+    "TensorSet": "sets",
+    "batch_generator": "randomness",
+    "load": "pixels",
+    "normalize": "pixels",
+    "open_data": "sources",
+    "preprocess": "pixels",
+    "read_image": "images",
+}
 
 __all__ = [
     "Augmentation",
@@ -20,7 +44,6 @@ __all__ = [
     "ImageError",
     "Loader",
     "TensorSet",
-    "augment",
     "batch_generator",
     "load",
     "normalize",
@@ -28,3 +51,13 @@ __all__ = [
     "preprocess",
     "read_image",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

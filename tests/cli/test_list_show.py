@@ -102,7 +102,7 @@ def test_show_depth_opens_that_many_levels(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["show", "resnet51"], "nearest: resnet50"),
+        (["show", "resnet51"], "resnet50"),
         (["show", "vgg16", "--input", "3x8x8"], "pool4"),
         (["show", "shufflenet_v1_g3", "--width", "0.37"], "group"),
         (["show", "lenet5_1998", "--classes", "7"], "lenet5"),
