@@ -1,80 +1,133 @@
 """The fast way from JPEG bytes to a resized crop, for training and for predicting in bulk.
 
-libjpeg-turbo through simplejpeg, decoded at a half, a quarter or an eighth where the crop is that much larger than
-what is asked for; then one antialiased resize on bytes, channels last. What it cannot do exactly (CMYK, formats
-other than JPEG, damaged files) goes through `read_image`. Pixels differ from Pillow's by a few grey levels where
+libjpeg-turbo through simplejpeg; a large picture at a half, a quarter or an eighth where the crop is that much larger
+than what is asked for; then one antialiased resize on bytes, channels last. What it cannot do exactly (CMYK, turned
+by EXIF, formats other than JPEG, damaged files) goes through `read_image`. Pixels differ from Pillow's by a few grey levels where
 the scaled decoding or the fast DCT is used, so evaluation by a paper's protocol goes through `convatlas.data.pixels`.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
 import simplejpeg
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from convatlas.data.images import MAX_PIXELS, ImageError, read_image, to_rgb
+from convatlas.data.images import MAX_PIXELS, read_image
 
 # left, top, width, height in the upright picture, chosen for its width and height
 Box = tuple[int, int, int, int]
 Plan = Callable[[int, int], Box]
 
+# Pixels above which a JPEG is decoded at a half or less where the crop allows. Below, entropy decoding is most of the
+# time and is not saved, and one way of decoding a picture keeps what is held in memory equal to what is read.
+LARGE = 1_500_000
 
-def decode_crop(
-    data: bytes, plan: Plan, size: tuple[int, int], name: str, channels: int = 3, *, fast: bool = True
-) -> Tensor:
-    """The part of a picture that `plan` chooses, resized to `size` (height, width): uint8 (1, C, H, W).
 
-    The memory is channels last. Raises ImageError.
+class Scratch(threading.local):
+    """Memory that a thread decodes into again and again: fresh pages cost as much as a tenth of a decode."""
+
+    def __init__(self) -> None:
+        self.whole = np.empty(0, np.uint8)
+        self.part = np.empty(0, np.uint8)
+
+    def room(self, name: str, count: int) -> np.ndarray:
+        """At least `count` bytes."""
+        memory: np.ndarray = getattr(self, name)
+        if memory.size < count:
+            memory = np.empty(count + count // 4, np.uint8)
+            setattr(self, name, memory)
+        return memory
+
+
+_scratch = Scratch()
+
+
+def decode_crop(data: bytes, plan: Plan, out: np.ndarray, name: str, *, fast: bool = True) -> None:
+    """The part of a picture that `plan` chooses, resized into `out`, uint8 (H, W, C). Raises ImageError."""
+    pixels = decode_whole(data, name, out.shape[2], fast=fast, keep=False)
+    if pixels is not None:
+        crop_resize(pixels, plan(pixels.shape[1], pixels.shape[0]), out)
+        return
+    # a large JPEG, decoded no larger than the crop needs
+    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    box = plan(width, height)
+    factor = _factor(box, out.shape)
+    try:
+        pixels = _turbo(data, out.shape[2], fast, (-(-height // factor), -(-width // factor)))
+    except ValueError:
+        pixels = _pillow(data, name, out.shape[2])
+    crop_resize(pixels, _scaled(box, (width, height), (pixels.shape[1], pixels.shape[0])), out)
+
+
+def crop_resize(pixels: np.ndarray, box: Box, out: np.ndarray) -> None:
+    """A part of pixels (H, W, C), antialiased bilinear, into `out` (H, W, C)."""
+    left, top, width, height = box
+    part = pixels[top : top + height, left : left + width]
+    if part.shape == out.shape:
+        out[:] = part
+        return
+    if not part.flags.c_contiguous:  # the vector code takes pixels without gaps only
+        packed = _scratch.room("part", part.size)[: part.size].reshape(part.shape)
+        packed[:] = part
+        part = packed
+    # the out= form of F.interpolate(..., mode="bilinear", antialias=True): straight into the batch
+    torch.ops.aten._upsample_bilinear2d_aa.out(  # noqa: SLF001
+        _channels_first(part), list(out.shape[:2]), False, None, None, out=_channels_first(out)
+    )
+
+
+def _channels_first(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None]
+
+
+def decode_whole(
+    data: bytes, name: str, channels: int = 3, *, fast: bool = True, keep: bool = True
+) -> np.ndarray | None:
+    """Upright pixels (H, W, C) of a picture of any format; None for a JPEG above LARGE, which is better scaled.
+
+    keep: False where the pixels are used before this thread decodes again: they lie in its scratch memory.
     """
-    pixels, (left, top, width, height) = _decode(data, plan, size, name, channels, fast=fast)
-    part = torch.from_numpy(pixels)[top : top + height, left : left + width]
-    image = part.permute(2, 0, 1)[None]
-    if (height, width) == size:
-        return image
-    if channels == 3:
-        image = image.contiguous(memory_format=torch.channels_last)
-    return F.interpolate(image, size=size, mode="bilinear", antialias=True)
+    if data[:2] != b"\xff\xd8" or orientation(data) != 1:
+        return _pillow(data, name, channels)
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+        if space not in ("YCbCr", "Gray", "RGB") or height * width > MAX_PIXELS:
+            return _pillow(data, name, channels)
+        if height * width > LARGE:
+            return None
+        return _turbo(
+            data, channels, fast, (0, 0), None if keep else _scratch.room("whole", height * width * channels)
+        )
+    except ValueError:
+        return _pillow(data, name, channels)  # reads it after all, or says why not
 
 
-def _decode(
-    data: bytes, plan: Plan, size: tuple[int, int], name: str, channels: int, *, fast: bool
-) -> tuple[np.ndarray, Box]:
-    """Pixels (H, W, C) of the whole picture, perhaps scaled down, and the box in them."""
-    if data[:2] == b"\xff\xd8":
-        try:
-            height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        except ValueError:
-            height, width, space = 0, 0, ""
-        turn = orientation(data)
-        if turn == 1 and space in ("YCbCr", "Gray", "RGB") and 0 < height * width <= MAX_PIXELS:
-            box = plan(width, height)
-            # a whole factor of 2, 4 or 8: the others have no SIMD code and cost more than they save
-            factor = _factor(box, size)
-            try:
-                pixels = simplejpeg.decode_jpeg(
-                    data,
-                    "RGB" if channels == 3 else "GRAY",
-                    fastdct=fast,
-                    fastupsample=fast,
-                    min_height=-(-height // factor) if factor > 1 else 0,
-                    min_width=-(-width // factor) if factor > 1 else 0,
-                )
-            except ValueError:
-                pass  # Pillow below reads it or says why not
-            else:
-                return pixels, _scaled(box, (width, height), (pixels.shape[1], pixels.shape[0]))
+def _turbo(
+    data: bytes, channels: int, fast: bool, least: tuple[int, int], buffer: np.ndarray | None = None
+) -> np.ndarray:
+    return simplejpeg.decode_jpeg(
+        data,
+        "RGB" if channels == 3 else "GRAY",
+        fastdct=fast,
+        fastupsample=fast,
+        min_height=least[0],
+        min_width=least[1],
+        buffer=buffer,
+    )
+
+
+def _pillow(data: bytes, name: str, channels: int) -> np.ndarray:
     image = read_image(data, name)
-    if channels == 1:
-        image = image.convert("L")
-    array = np.array(image)
-    return (array[:, :, None] if array.ndim == 2 else array), plan(image.width, image.height)
+    array = np.array(image if channels == 3 else image.convert("L"))
+    return array[:, :, None] if array.ndim == 2 else array
 
 
-def _factor(box: Box, size: tuple[int, int]) -> int:
+def _factor(box: Box, size: tuple[int, ...]) -> int:
+    """A half, a quarter or an eighth: the other scales of libjpeg-turbo have no vector code."""
     room = min(box[2] / size[1], box[3] / size[0])
     return 8 if room >= 8 else 4 if room >= 4 else 2 if room >= 2 else 1
 
@@ -114,6 +167,3 @@ def _tiff_orientation(tiff: bytes) -> int:
             value = int.from_bytes(entry[8:10], order)  # type: ignore[arg-type]
             return value if 1 <= value <= 8 else 1
     return 1
-
-
-__all__ = ["Box", "ImageError", "Plan", "decode_crop", "orientation", "to_rgb"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convatlas.data.augmentation import Augmentation
-from convatlas.data.decode import decode_crop
+from convatlas.data.decode import Box, crop_resize, decode_crop, decode_whole
 from convatlas.data.geometry import training_box
 from convatlas.data.images import ImageError, read_image
 from convatlas.data.pixels import crop_pixels
@@ -65,6 +65,7 @@ class Loader:
         workers: int | None = None,
         shard: tuple[int, int] = (0, 1),
         drop_last: bool | None = None,
+        hold_bytes: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise MisuseError(f"batch size must be at least 1, received {batch_size}")
@@ -95,6 +96,8 @@ class Loader:
                 )
             self.preprocessing = preprocessing or Preprocessing().with_size(*self.size)
             self._buffers: list[np.ndarray] = []
+            self._held: dict[int, np.ndarray] = {}
+            self._room = _spare_memory() if hold_bytes is None else hold_bytes
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -199,21 +202,47 @@ class Loader:
         return good
 
     def _sample(self, row: np.ndarray, index: int, epoch: int) -> None:
+        """One picture into its row of the batch; what is held is decoded once."""
         assert isinstance(self.dataset, FileSet)
         assert self.size is not None
-        data, name = self.dataset.read(index), self.dataset.label_of(index)
-        if not self.train:
-            image = read_image(data, name)
-            row[:] = crop_pixels(
-                image if self.channels == 3 else image.convert("L"), self.preprocessing
-            ).reshape(row.shape)
+        size = self.size
+        pixels = self._held.get(index)
+        if self.train:
+            draws = Draws(self.seed, epoch, index)
+
+            def plan(width: int, height: int) -> Box:
+                return training_box(width, height, size, self.augmentation, draws)
+
+            if pixels is None:
+                data, name = self.dataset.read(index), self.dataset.label_of(index)
+                if self._room <= 0 or (pixels := decode_whole(data, name, self.channels)) is None:
+                    decode_crop(data, plan, row, name)
+                    return
+                self._hold(index, pixels)
+            crop_resize(pixels, plan(pixels.shape[1], pixels.shape[0]), row)
             return
-        draws, size, augmentation = Draws(self.seed, epoch, index), self.size, self.augmentation
-        plan: Callable[[int, int], tuple[int, int, int, int]] = lambda w, h: training_box(
-            w, h, size, augmentation, draws
-        )
-        image = decode_crop(data, plan, size, name, self.channels)
-        row[:] = image[0].permute(1, 2, 0).numpy()
+        if pixels is None:
+            image = read_image(self.dataset.read(index), self.dataset.label_of(index))
+            pixels = crop_pixels(image if self.channels == 3 else image.convert("L"), self.preprocessing)
+            pixels = pixels.reshape(row.shape)
+            self._hold(index, pixels)
+        row[:] = pixels
+
+    def _hold(self, index: int, pixels: np.ndarray) -> None:
+        """Keep it for the next epoch while there is room; a set that fits is read and decoded once."""
+        if pixels.nbytes <= self._room:
+            self._room -= pixels.nbytes
+            self._held[index] = pixels
+        else:
+            self._room = 0  # nearly full is full: what comes next is decoded into scratch memory
+
+
+def _spare_memory() -> int:
+    """Bytes that may be used to hold decoded photos: a quarter of what is free now."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    except (ValueError, OSError, AttributeError):
+        return 1 << 30
 
 
 def _resident(dataset: TensorSet, size: tuple[int, int], channels: int, device: torch.device) -> Tensor:

@@ -1,0 +1,185 @@
+"""Images per second of the input path: random resized crop to 224, flip, normalize, in batches of 64.
+
+    python benchmarks/input_path.py PHOTOS [--workers 2] [--rounds 7] [--images 500] [--json]
+
+PHOTOS is a folder of JPEGs (any depth). All sides read the same files with the same number of workers, take turns in
+one process, and are reported as the median over the rounds with the spread. Sides:
+
+    plain      Pillow, crop, flip and normalization a sample, torch.utils.data.DataLoader with worker processes
+    ours       convatlas Loader (threads), then flip and normalization of the whole batch on the CPU: the same output
+    bytes      convatlas Loader alone: uint8 batches, as a GPU takes them
+    processes  the decoding of `ours` in a DataLoader with worker processes: why the loader has threads
+    decode     libjpeg-turbo alone, whole pictures, settings of `ours`, nothing kept
+    held       `bytes` when the decoded set is held in memory, from the second epoch on
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from convatlas.data import Augmentation, FileSet, Loader, batch_generator
+from convatlas.data.augment import augment
+from convatlas.data.decode import decode_crop
+from convatlas.data.geometry import training_box
+from convatlas.data.randomness import Draws
+from convatlas.data.readers.folders import pictures_in
+from convatlas.define.preprocessing import NAMED
+
+SIZE, BATCH = 224, 64
+MEAN, STD = (torch.tensor(NAMED["torchvision"].mean), torch.tensor(NAMED["torchvision"].std))
+CROP = Augmentation(crop="resized", flip=0.5)
+
+
+class Plain(TorchDataset):
+    """What the usual training script does a sample: torchvision's transforms, written out."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        with self.paths[index].open("rb") as file:
+            image = Image.open(file).convert("RGB")
+        left, top, width, height = self._box(*image.size)
+        image = image.crop((left, top, left + width, top + height)).resize(
+            (SIZE, SIZE), Image.Resampling.BILINEAR
+        )
+        if random.random() < 0.5:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+        values = pixels.to(torch.float32).div(255)
+        return values.sub_(MEAN.view(3, 1, 1)).div_(STD.view(3, 1, 1)), 0
+
+    @staticmethod
+    def _box(width: int, height: int) -> tuple[int, int, int, int]:
+        for _ in range(10):
+            area = width * height * random.uniform(0.08, 1.0)
+            ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                return random.randint(0, width - w), random.randint(0, height - h), w, h
+        return 0, 0, width, height
+
+
+class OurDecoding(TorchDataset):
+    """The sample of our loader, for worker processes."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        draws = Draws(0, 0, index)
+        data = self.paths[index].read_bytes()
+        pixels = np.empty((SIZE, SIZE, 3), np.uint8)
+        decode_crop(data, lambda w, h: training_box(w, h, (SIZE, SIZE), CROP, draws), pixels, "")
+        return torch.from_numpy(pixels), 0
+
+
+def sides(paths: list[Path], workers: int) -> dict[str, Callable[[], None]]:
+    """A function a side that goes once through all photos."""
+    options = {"batch_size": BATCH, "shuffle": True, "num_workers": workers, "persistent_workers": True}
+    plain, processes = DataLoader(Plain(paths), **options), DataLoader(OurDecoding(paths), **options)
+    files = FileSet(tuple(paths), torch.zeros(len(paths), dtype=torch.int64), ("photo",))
+    loaders = {
+        name: Loader(files, BATCH, SIZE, True, CROP, workers=workers, drop_last=False, hold_bytes=hold)
+        for name, hold in (("streamed", 0), ("held", 1 << 34))
+    }
+    out: list[torch.Tensor] = []
+    epochs = iter(range(1 << 30))
+
+    def ours() -> None:
+        epoch = next(epochs)
+        for number, (images, labels) in enumerate(loaders["streamed"].epoch(epoch)):
+            if not out or len(out[0]) < len(images):
+                out[:] = [torch.empty(images.shape).contiguous(memory_format=torch.channels_last)]
+            generator = batch_generator(0, epoch, number)
+            augment(images, labels, CROP, generator, NAMED["torchvision"], out=out[0][: len(images)])
+
+    def decode(path: Path) -> None:
+        simplejpeg.decode_jpeg(path.read_bytes(), fastdct=True, fastupsample=True)
+
+    def decode_all() -> None:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lambda some: [decode(p) for p in some], [paths[i::64] for i in range(64)]))
+
+    return {
+        "plain": lambda: drain(iter(plain)),
+        "ours": ours,
+        "bytes": lambda: drain(loaders["streamed"].epoch(next(epochs))),
+        "processes": lambda: drain(iter(processes)),
+        "decode": decode_all,
+        "held": lambda: drain(loaders["held"].epoch(next(epochs))),
+    }
+
+
+def drain(batches: Iterator[object]) -> None:
+    for _ in batches:
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--sides", default="plain,ours,bytes,processes,decode,held")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    found = sorted(p for p in pictures_in(args.photos) if p.suffix.lower() in (".jpg", ".jpeg"))
+    paths = [found[i % len(found)] for i in range(args.images)]
+    torch.set_num_threads(args.workers)
+    all_sides = sides(paths, args.workers)
+    chosen = {name: all_sides[name] for name in args.sides.split(",")}
+    rates: dict[str, list[float]] = {name: [] for name in chosen}
+    for turn in range(args.rounds + 1):
+        for name, run in chosen.items():
+            start = time.perf_counter()
+            run()
+            if turn:  # the first starts processes, fills the page cache and the held set
+                rates[name].append(len(paths) / (time.perf_counter() - start))
+    report = {
+        name: {"median": statistics.median(r), "low": min(r), "high": max(r), "n": len(r)}
+        for name, r in rates.items()
+    }
+    size = sum(p.stat().st_size for p in found) / len(found)
+    where = f"{len(paths)} reads of {len(found)} JPEGs, mean {size / 1e3:.0f} kB; {args.workers} workers; "
+    where += f"{os.cpu_count()} CPUs; torch {torch.__version__}"
+    if args.json:
+        print(json.dumps({"where": where, "images_per_second": report}))
+        return
+    print(where)
+    for name, r in report.items():
+        ratios = [
+            f"{r['median'] / report[o]['median']:.2f} of {o}" for o in ("plain", "decode") if o in report
+        ]
+        print(
+            f"{name:<10} {r['median']:7.0f} images/s  [{r['low']:.0f}..{r['high']:.0f}]  {', '.join(ratios)}"
+        )
+
+
+if __name__ == "__main__":
+    main()
