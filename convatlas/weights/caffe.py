@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.define.preprocessing import named
 from convatlas.weights.foreign import Foreign, Layer
 from convatlas.weights.header import WeightsError
 from convatlas.weights.protobuf import ProtobufError, Value, fields, integers, message, number
@@ -35,10 +34,7 @@ class _CaffeLayer:
 
 def read_caffe(path: Path) -> Foreign:
     """Layers with weights in the order of the net; raises WeightsError for a broken file.
-
-    The preprocessing is what Caffe's published nets were trained with: BGR, 0..255, the mean color of
-    ImageNet subtracted; a net with a mean file of its own needs it said.
-    """
+"""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise WeightsError(f"{path}: {path.stat().st_size} bytes; a .caffemodel has at most {MAX_BYTES}")
@@ -51,7 +47,7 @@ def read_caffe(path: Path) -> Foreign:
         raise WeightsError(f"{path}: not a Caffe model, or a broken one: {error}") from error
     if not layers:
         raise WeightsError(f"{path}: a Caffe model without weights: expected a .caffemodel, not a .prototxt")
-    return Foreign("caffe", layers, preprocessing=named("caffe"))
+    return Foreign("caffe", layers)
 
 
 def _read_layers(data: memoryview) -> list[_CaffeLayer]:

@@ -195,11 +195,13 @@ def _translate(foreign: Foreign, network: Network, source: str, where: str) -> C
             if slot.is_norm:
                 tensors[f"{slot.name}.num_batches_tracked"] = torch.tensor(0)
         plain = convention("convatlas", network, None)
-        return Checkpoint(network, tensors, "convatlas", foreign.preprocessing or plain.preprocessing, notes=plain.notes)
+        return Checkpoint(network, tensors, "convatlas", plain.preprocessing, notes=plain.notes)
     dialect = dialect_of(foreign, network, source)
-    source = _source(foreign, dialect, source)
-    refuse_variant(foreign, dialect, network, where)
-    rules = convention(source, network, foreign)
+    if source != "torch":
+        refuse_variant(foreign, dialect, network, where)
+    code = foreign.source or _code(dialect, source, where)
+    source = source if source != "auto" else foreign.converted_from or code
+    rules = convention(source, network, foreign, code)
     layers, notes = rules.layers, list(rules.notes)
     ours = slots(rules.network)
     try:
@@ -207,18 +209,27 @@ def _translate(foreign: Foreign, network: Network, source: str, where: str) -> C
     except Mismatch as error:
         hint = fitting_names(foreign, dialect, network)
         raise WeightsError(f"{where}: does not fit {network.name or 'the network'}: {error}{hint}") from None
-    if dialect is None and foreign.ordered:
+    if dialect is None and not foreign.source:
         notes.append("its names are of no library known here: layers were matched by order and shape")
     return Checkpoint(
         rules.network,
         state_dict,
         source,
-        foreign.preprocessing or rules.preprocessing,
+        rules.preprocessing,
         foreign.classes,
         foreign.scores,
         {"file": Path(where).name, "source": source},
         tuple(notes),
     )
+
+
+def _code(dialect: Dialect | None, source: str, where: str) -> str:
+    """Whose model a state dict is of. torchvision and timm share names; timm's files have these ones."""
+    if dialect is None:
+        return "torch"
+    hub = Path(where).name in ("model.safetensors", "pytorch_model.bin")
+    told = source if source in dialect.sources else "timm" if hub else ""
+    return told if told in dialect.sources else dialect.source
 
 
 def _match(
@@ -230,12 +241,6 @@ def _match(
         ours = sorted(ours, key=lambda slot: dialect.own_rank(slot.name))
     tolerant = foreign.source in ("keras", "caffe", "tflite")
     return match(ours, theirs, tolerant=tolerant, channels_last=rules.channels_last)
-
-
-def _source(foreign: Foreign, dialect: Dialect | None, asked: str) -> str:
-    if asked != "auto":
-        return asked
-    return foreign.source or (dialect.source if dialect else "torch")
 
 
 def _fold_input(found: Checkpoint) -> Checkpoint:

@@ -17,10 +17,14 @@ from convatlas.define import (
     MaxPool,
     Network,
     Node,
+    ReLU,
+    ReLU6,
+    elaborate,
     with_input,
     without_aux,
     without_normalization,
 )
+from convatlas.define import replace as put
 from convatlas.define.edits import rewrite
 from convatlas.define.operations import pair
 from convatlas.define.preprocessing import Preprocessing, named
@@ -43,8 +47,12 @@ class Convention:
     notes: tuple[str, ...] = ()
 
 
-def convention(source: str, network: Network, foreign: Foreign | None) -> Convention:
-    """Apply a source's convention to `network` and to the layers of `foreign` (None: nothing to translate)."""
+def convention(source: str, network: Network, foreign: Foreign | None, code: str = "") -> Convention:
+    """Apply a source's convention to `network` and to the layers of `foreign` (None: nothing to translate).
+
+    source: where the weights were trained. code: whose model they stand in now, if another's.
+    """
+    code = code or source
     if foreign is None:
         said = f"no preprocessing in it: {describe(usual(source, network))} is assumed"
         return Convention(network, (), usual(source, network), notes=(said,))
@@ -57,23 +65,18 @@ def convention(source: str, network: Network, foreign: Foreign | None) -> Conven
     if foreign.folded and _has(network, BatchNorm):
         network = without_normalization(network)
         notes.append("batch norm is folded into its convolutions, which have biases")
-    edited = source_edits(source, network)
+    edited = source_edits(code, network)
     if edited != network:
+        notes.append(f"{code}'s {' and '.join(_differences(network, edited))}, other than the paper's, is used")
         network = edited
-        notes.append(f"{source}'s padding is used, which differs from the paper's")
     layers, said = _background(network, layers)
     notes += said
-    eps = source_eps(source, network)
+    eps = source_eps(code, network)
     if eps is not None:
         layers = tuple(replace(x, eps=eps) if x.is_norm and x.eps is None else x for x in layers)
     preprocessing = usual(source, network)
-    if foreign.preprocessing is None:
-        notes.append(f"no preprocessing in it: {source}'s usual one is assumed, {describe(preprocessing)}")
-    else:
-        crop = network.input[1:]
-        preprocessing = foreign.preprocessing.with_size(*crop)
-        notes.append(f"Caffe's usual preprocessing is assumed, {describe(preprocessing)}")
-    return Convention(network, layers, preprocessing, source in ("keras", "tflite"), tuple(notes))
+    notes.append(f"no preprocessing in it: {source}'s usual one is assumed, {describe(preprocessing)}")
+    return Convention(network, layers, preprocessing, code in ("keras", "tflite"), tuple(notes))
 
 
 def usual(source: str, network: Network) -> Preprocessing:
@@ -125,11 +128,30 @@ def source_edits(source: str, network: Network) -> Network:
     name = network.name.partition("@")[0]
     if source == "tflite" or (source == "keras" and name.startswith(("mobilenet", "xception"))):
         network = with_tf_padding(network)
+    if source in ("tflite", "keras", "timm") and name.startswith("mobilenet_v1"):
+        network = put(network, ReLU, ReLU6)  # as the authors' own code has it, where the paper says ReLU
     if source == "keras" and name.startswith("inception"):
         network = with_pool_means(network, include_padding=False)
     if source in ("torchvision", "timm") and name == "inception_v3":
         network = with_pool_means(network, include_padding=True)
+    if source == "timm" and name == "xception":
+        network = rewrite(network, _centered_pool)
+    if source == "torchvision" and name.startswith("squeezenet"):
+        network = with_input(_unpadded_classifier(network), (3, 224, 224))
     return network
+
+
+def _centered_pool(node: Node) -> Node:
+    return replace(node, padding=1) if isinstance(node, MaxPool) and node.padding == "same_tf" else node
+
+
+def _unpadded_classifier(network: Network) -> Network:
+    """torchvision leaves out the padding that SqueezeNet 1.0's release gives its last 1x1 convolution."""
+
+    def rule(node: Node) -> Node:
+        return replace(node, padding=0) if isinstance(node, Conv) and node.kernel == 1 and node.padding == 1 else node
+
+    return rewrite(network, rule)
 
 
 def with_tf_padding(network: Network) -> Network:
@@ -153,7 +175,8 @@ def with_pool_means(network: Network, *, include_padding: bool) -> Network:
     """Average pools that count the padding, as torch's do, or leave it out, as TensorFlow's do."""
 
     def rule(node: Node) -> Node:
-        return replace(node, count_include_pad=include_padding) if isinstance(node, AvgPool) else node
+        padded = isinstance(node, AvgPool) and node.padding not in (0, "valid")
+        return replace(node, count_include_pad=include_padding) if padded else node
 
     return rewrite(network, rule)
 
@@ -166,6 +189,14 @@ def describe(wanted: Preprocessing) -> str:
         f"resize {wanted.resize} {wanted.interpolation}, crop {wanted.crop}, {wanted.channel_order} / {wanted.scale:g},"
         f" mean {means}, std {stds}"
     )
+
+
+def _differences(before: Network, after: Network) -> list[str]:
+    """What an edit changed, in a user's words."""
+    told = ["input size"] if before.input != after.input else []
+    old, new = (list(elaborate(network).operations(aux=True)) for network in (before, after))
+    kinds = {type(a.node) is type(b.node) for (_, a), (_, b) in zip(old, new, strict=True) if a.node != b.node}
+    return told + [word for same, word in ((True, "padding"), (False, "activation")) if same in kinds]
 
 
 def _has(network: Network, kind: type[Node]) -> bool:

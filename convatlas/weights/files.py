@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.define.preprocessing import named
 from convatlas.weights.archive import check_archive
 from convatlas.weights.caffe import read_caffe
 from convatlas.weights.foreign import Foreign, Layer, group
@@ -97,13 +96,13 @@ def _from_tensors(
         layers.append(Layer(name, leaves))
     if not layers:
         raise WeightsError(f"{where}: no weights in it")
-    return Foreign("", tuple(layers), ordered, scores=scores or {}, preprocessing=_told_by_name(where))
+    return Foreign("", tuple(layers), ordered, scores=scores or {}, converted_from=_told_by_name(where))
 
 
-def _told_by_name(where: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _told_by_name(where: str) -> str:
     """Weights converted from Caffe look like anyone's; those who publish them say it in the name."""
     name = Path(where).name.lower()
-    return named("caffe") if "caffe" in name or "bgr" in name else None
+    return "caffe" if "caffe" in name or "bgr" in name else ""
 
 
 def _read_numpy(path: Path) -> dict[str, Tensor]:

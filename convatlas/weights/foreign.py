@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from convatlas.define.preprocessing import Preprocessing
 
 SOURCES = ("torchvision", "timm", "keras", "caffe", "tflite", "convatlas")
 
@@ -40,14 +39,15 @@ class Foreign:
     """What a file holds, before anything is matched.
 
     `folded`: batch norm was folded into the convolutions, which have biases instead. `ordered`: the layers
-    stand in the order of the network (a safetensors file sorts them by name and loses it).
+    stand in the order of the network (a safetensors file sorts them by name and loses it). `converted_from` is
+    where the weights were trained, if the file's name says that its layout was changed since.
     """
 
     source: str
     layers: tuple[Layer, ...]
     ordered: bool = True
     folded: bool = False
-    preprocessing: Preprocessing | None = None
+    converted_from: str = ""
     input: tuple[int, int, int] | None = None  # (C, H, W) where the file holds the graph
     classes: tuple[str, ...] | None = None
     scores: Mapping[str, object] = field(default_factory=dict)

@@ -17,10 +17,10 @@ from convatlas.weights.slots import slots, squeezed
 def dialect_of(foreign: Foreign, network: Network, source: str) -> Dialect | None:
     """The dialect that knows every name of the file, best one that has the network; None where none does."""
     names = [layer.name for layer in foreign.layers]
-    told = foreign.source or (source if source in {d.source for d in DIALECTS} else "")
+    told = foreign.source or (source if source not in ("auto", "torch", "convatlas") else "")
     if told == "caffe" and not foreign.source:
         told = ""  # weights converted from Caffe carry the names of whoever converted them
-    known = [d for d in DIALECTS if (not told or d.source == told) and d.knows(names)]
+    known = [d for d in DIALECTS if (not told or told in d.sources) and d.knows(names)]
     base = network.name.partition("@")[0]
     with_network = [d for d in known if base in d.networks]
     fitting = [d for d in known if fits_any(foreign, d)]
