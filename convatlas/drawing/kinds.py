@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from convatlas.define import (
     LRN,
     RBF,
@@ -135,6 +137,13 @@ def box_words(operation: Operation, widths: str, lang: str = "en") -> str:
         case BatchNorm():
             return "批归一化" if zh else "batch norm"
     return operation.kind
+
+
+def split_groups(operation: Operation, lanes: int) -> Operation:
+    """The operation of one of several towers: lowered to one, they have `lanes` times the groups."""
+    if lanes == 1 or not isinstance(operation, Conv):
+        return operation
+    return replace(operation, groups=operation.groups // lanes)
 
 
 def tooltip(path: str, operation: Operation, output: Shape, parameters: int, mult_adds: int) -> str:

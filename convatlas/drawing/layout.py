@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from convatlas.drawing import words
-from convatlas.drawing.kinds import box_words, carries, show_shape
-from convatlas.drawing.scene import Bar, Box, Circle, Dot, Frame, Layout, Strip, Text, Thing, Wire
-from convatlas.drawing.text import shorten, text_width
+from convatlas.drawing.kinds import box_words, carries, show_shape, split_groups
+from convatlas.drawing.scene import Bar, Box, Circle, Dot, Frame, Layout, Strip, Text, Wire
+from convatlas.drawing.text import text_width
 from convatlas.drawing.view import Box as BoxView
-from convatlas.drawing.view import Bus, Card, Closed, Item, Loop, Part, Skip, Split, View
+from convatlas.drawing.view import Bus, Card, Closed, Item, Loop, Part, Skip, Split, View, output_of
 
 SIZE, SMALL = 11.5, 10.0
 GAP, SHAPE_GAP = 12.0, 24.0  # between neighbors in series, without and with the shape on the wire
@@ -65,8 +65,16 @@ class Layouter:
                 return self._comb(item.steps, here)
         return self._card(item, here)
 
-    def series(self, view: View, here: _Here | None = None, width: float = 0.0) -> Layout:
-        """Items one after another on the axis, boxes of one width."""
+    def series(
+        self,
+        view: View,
+        here: _Here | None = None,
+        width: float = 0.0,
+        *,
+        tail: bool = False,
+        dashed: bool = False,
+    ) -> Layout:
+        """Items one after another on the axis, boxes of one width; `tail` shows the shape of the last as well."""
         here = here or _Here()
         out = Layout()
         width = max([width, *(self.want(item, here) for item in view if isinstance(item, BoxView | Closed))])
@@ -75,20 +83,28 @@ class Layouter:
         for item in view:
             part = self.item(item, here, width)
             if before is not None:
-                shape = self.style.shapes and _output(before)
+                shape = self.style.shapes and output_of(before)
                 gap = SHAPE_GAP if shape else GAP
                 out.things.append(Wire(((u, 0.0), (u + gap, 0.0)), arrow=part.solid))
                 if shape:
-                    text = Text(u + gap / 2, 6.0, show_shape(shape), SMALL, "start", "muted")
-                    out.things.append(text)
-                    out.right = max(out.right, 8 + text.width)
+                    self._tell(out, u + gap / 2, shape)
                 u += gap
             else:
                 out.solid = part.solid
             out.add(u, 0.0, part)
             u += part.length
             before = item
+        if tail and before is not None and self.style.shapes:
+            out.things.append(Wire(((u, 0.0), (u + SHAPE_GAP - 8, 0.0)), dashed=dashed))
+            self._tell(out, u + SHAPE_GAP / 2, output_of(before))
+            out.length = u + SHAPE_GAP - 8
         return out
+
+    def _tell(self, out: Layout, u: float, shape: tuple[int, ...]) -> None:
+        """Write a shape beside the wire."""
+        text = Text(u, 6.0, show_shape(shape), SMALL, "start", "muted")
+        out.things.append(text)
+        out.right = max(out.right, 8 + text.width)
 
     # ----------------------------------------------------------------------------------- boxes
 
@@ -109,9 +125,7 @@ class Layouter:
         part = box.parts[box.main]
         if box.main < 0 and len(box.parts) > 1:
             return " · ".join(box_words(p.operation, "", self.style.lang) for p in box.parts)
-        operation = part.operation
-        if here.lanes > 1 and hasattr(operation, "groups"):
-            operation = replace(operation, groups=operation.groups // here.lanes)  # type: ignore[type-var]
+        operation = split_groups(part.operation, here.lanes)
         return box_words(operation, _widths(part, here.lanes), self.style.lang)
 
     def _box(self, box: BoxView, here: _Here, width: float) -> Layout:
@@ -153,7 +167,9 @@ class Layouter:
         count = len(split.branches)
         inner = [
             self.series(
-                view, _Here(here.lanes * count, lane, True) if split.lanes else replace(here, tower=True)
+                view,
+                _Here(here.lanes * count, lane, True) if split.lanes else replace(here, tower=True),
+                tail=not split.lanes,
             )
             for lane, view in enumerate(split.branches)
         ]
@@ -186,8 +202,12 @@ class Layouter:
     # ------------------------------------------------------------------------- around and back
 
     def _skip(self, skip: Skip, here: _Here) -> Layout:
-        body = self.series(skip.body, here)
-        side = self.series(skip.shortcut, replace(here, tower=True)) if skip.shortcut else None
+        body = self.series(skip.body, here, tail=True)
+        side = (
+            self.series(skip.shortcut, replace(here, tower=True), tail=True, dashed=True)
+            if skip.shortcut
+            else None
+        )
         out = Layout()
         fork, start = 6.0, 18.0
         longest = max(body.length, side.length if side else 0.0)
@@ -233,7 +253,7 @@ class Layouter:
     # ------------------------------------------------------------------------- dense connections
 
     def _bus(self, step: View, growth: str, here: _Here) -> Layout:
-        body = self.series(step, here)
+        body = self.series(step, here, tail=True)
         out = Layout()
         start = 18.0
         out.add(start, 0.0, body)
@@ -344,20 +364,3 @@ def _widths(part: Part, lanes: int) -> str:
     if len(different) <= WIDEST_LIST:
         return "·".join(map(str, different))
     return f"{found[0]}…{found[-1]}"
-
-
-def _output(item: Item) -> tuple[int, ...]:
-    """Shape that an item gives, where it is plain to see."""
-    if isinstance(item, BoxView):
-        return item.parts[-1].output
-    if isinstance(item, Card):
-        return item.output
-    return item.placed.output if isinstance(item, Closed) else ()
-
-
-def everything(layout: Layout) -> list[Thing]:
-    """All things of a layout, flat."""
-    return list(layout.flat())
-
-
-__all__ = ["GAP", "SHAPE_GAP", "SIZE", "SMALL", "Layouter", "Style", "everything", "shorten"]

@@ -60,6 +60,7 @@ class Split:
     """Branches side by side, joined by a concat bar; `lanes` of them are towers that share the channels."""
 
     branches: tuple[View, ...]
+    output: Shape
     lanes: bool = False
 
 
@@ -69,6 +70,7 @@ class Skip:
 
     body: View
     shortcut: View | None
+    output: Shape
     notes: tuple[str, ...]  # scale and survival, where they are not 1
 
 
@@ -77,6 +79,7 @@ class Loop:
     """A gate: its branch multiplies what passes."""
 
     inner: View
+    output: Shape
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Bus:
     """
 
     steps: tuple[View, ...]
+    output: Shape
     growth: str = ""
 
 
@@ -112,6 +116,13 @@ class Closed:
 
     path: str
     placed: Placed
+
+
+def output_of(item: Item) -> Shape:
+    """Shape that an item gives; of folded blocks the last one's."""
+    if isinstance(item, Box):
+        return item.parts[-1].output
+    return item.placed.output if isinstance(item, Closed) else item.output
 
 
 Item = Box | Split | Skip | Loop | Bus | Card | Closed
@@ -157,7 +168,7 @@ class Viewer:
         if isinstance(node, Operation):
             return [Part(tuple(paths), tuple(placed))]
         single = layers(node) <= 1 and isinstance(node, Sequential)
-        if self._depth is not None and _level(paths[0]) >= self._depth and not single:
+        if self._depth is not None and level(paths[0]) >= self._depth and not single:
             return [Closed(paths[0], placed[0])]
         if isinstance(node, Dense) and len(placed) == 1:
             found = self._dense(placed, paths)
@@ -206,18 +217,24 @@ class Viewer:
             case Operation():
                 return [Part(tuple(paths), tuple(placed))]
             case Concat():
-                return [Split(tuple(child(name) for name in children))]
+                return [Split(tuple(child(name) for name in children), placed[-1].output)]
             case Towers():
-                return [Split((self._series(placed, paths),) * first.node.count, lanes=True)]
+                lane = self._series(placed, paths)
+                return [Split((lane,) * first.node.count, placed[-1].output, lanes=True)]
             case Residual():
                 notes = _notes([p.node for p in placed if isinstance(p.node, Residual)])
-                skip = Skip(child("body"), child("shortcut") if "shortcut" in children else None, notes)
+                skip = Skip(
+                    child("body"),
+                    child("shortcut") if "shortcut" in children else None,
+                    placed[-1]["body"].output,
+                    notes,
+                )
                 then = [p["then"] for p in placed] if "then" in children else []
                 return [skip, *(self._row(then, [f"{p}.then" for p in paths], card=False) if then else [])]
             case Dense():
                 return self._dense(placed, paths)
             case Gate():
-                return [Loop(self._series(placed, paths))]
+                return [Loop(self._series(placed, paths), placed[-1].output)]
         found: list[Part | Item] = []
         for names in self._children(placed, fold=card):
             inner = [p[name] for p in placed for name in names]
@@ -246,7 +263,7 @@ class Viewer:
         first = placed[0]
         if self._comb and len(first.children) <= COMB_UP_TO:
             steps = [self._view([child], [f"{paths[0]}.{name}"]) for name, child in first.children]
-            return [Bus(tuple(steps))]
+            return [Bus(tuple(steps), first.output)]
         found: list[Part | Item] = []
         channels = first.input[0]
         for run in self._runs(first, names=False):
@@ -254,10 +271,8 @@ class Viewer:
             grown = list(dict.fromkeys(p.output[0] for p in run.placed))
             channels += sum(p.output[0] for p in run.placed)
             output = (channels, *first.input[1:])
-            bus = Bus(
-                (self.inside(run.placed, where),),
-                f"{grown[0]}" if len(grown) == 1 else f"{grown[0]}…{grown[-1]}",
-            )
+            growth = f"{grown[0]}" if len(grown) == 1 else f"{grown[0]}…{grown[-1]}"
+            bus = Bus((self.inside(run.placed, where),), output, growth)
             found.append(Card(_run_name(where), where, (bus,), run.placed, output) if run.count > 1 else bus)
         return found
 
@@ -275,9 +290,8 @@ def _lanes_joined(items: Sequence[tuple[str, Item]]) -> list[tuple[str, Item]]:
             assert isinstance(one, Split)
             assert isinstance(other, Split)
             if len(one.branches) == len(other.branches):
-                split = Split(
-                    tuple((*a, *b) for a, b in zip(one.branches, other.branches, strict=True)), lanes=True
-                )
+                lanes = zip(one.branches, other.branches, strict=True)
+                split = Split(tuple((*a, *b) for a, b in lanes), other.output, lanes=True)
                 name = f"{last.name}, {item.name}"
                 out[-1] = (
                     row,
@@ -294,7 +308,7 @@ def _is_lanes(card: Card) -> bool:
     )
 
 
-def _level(path: str) -> int:
+def level(path: str) -> int:
     """How deep a row stands, the words of a residual block left out: 2 for conv3.block1, 3 for its conv2."""
     return sum(name not in {"body", "shortcut", "then"} for name in path.split("."))
 

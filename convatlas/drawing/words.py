@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from convatlas.define import Combinator, Placed
-from convatlas.drawing.folding import layers
+from convatlas.analysis.depth import depth
+from convatlas.define import Combinator, Elaborated, Network, Placed
 from convatlas.errors import MisuseError
 
 LANGUAGES = ("en", "zh")
@@ -28,7 +28,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "gate": ("gate", "门控"),
     "towers": ("towers", "双塔"),
     "conv": ("layers", "层"),
-    "top-1": ("top-1", "首选"),
+    "top-1": ("top-1", "top-1"),
     "error": ("error", "错误率"),
     "accuracy": ("accuracy", "正确率"),
     "maps": ("feature maps", "特征图"),
@@ -54,5 +54,5 @@ def block(placed: Placed, lang: str = "en") -> str:
     node = placed.node
     assert isinstance(node, Combinator)
     word = say(names.get(type(node).__name__, "block"), lang)
-    count = layers(node)
+    count = depth(Elaborated(Network(input=placed.input), placed))
     return f"{word}, {count} {say('conv', lang)}" if lang == "en" else f"{word}，{count} {say('conv', lang)}"
