@@ -43,10 +43,15 @@ def code_lines(source: str) -> int:
         if token.type not in NO_CODE:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(source)):
-        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if (is_docstring and isinstance(node.value.value, str)) or is_left_out(node):
-            first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-            lines.difference_update(range(first, node.end_lineno + 1))
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):  # a docstring
+                pass
+            case ast.stmt() if is_left_out(node):
+                pass
+            case _:
+                continue
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+        lines.difference_update(range(first, (node.end_lineno or first) + 1))
     return len(lines)
 
 

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,14 +26,14 @@ def numbers(text: object) -> list[int]:
     return [int(n) for n in str(text).split("x")]
 
 
-def accuracies(entry: dict) -> list[list]:
+def accuracies(entry: dict[str, Any]) -> list[list[Any]]:
     """[kind, top-1, top-5] of each result in one line of the reference; some lines hold one a dataset."""
     if "errors_pct" in entry:
         return [[entry["kind"], error, None] for error in entry["errors_pct"] if error is not None]
     return [[entry["kind"], entry.get("top1_pct"), entry.get("top5_pct")]]
 
 
-def expected(entry: dict, papers: dict) -> dict:
+def expected(entry: dict[str, Any], papers: dict[str, Any]) -> dict[str, Any]:
     """What the tests compare, of one entry of the reference."""
     leading = re.match(r"\d+", str(entry["depth_paper"]))
     kept = {

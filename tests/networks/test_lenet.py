@@ -44,12 +44,15 @@ def test_parameters_are_those_of_the_paper_layer_by_layer() -> None:
 
 
 def test_c3_reads_s2_by_table_1() -> None:
-    table = catalogue.network("lenet5_1998")["C3.conv"].table
-    assert [list(maps) for maps in table] == PRINTED["table"]
+    conv = catalogue.network("lenet5_1998")["C3.conv"]
+    assert isinstance(conv, TableConv)
+    assert [list(maps) for maps in conv.table] == PRINTED["table"]
 
 
 def test_the_codes_are_ten_different_bitmaps_of_7_by_12() -> None:
-    codes = catalogue.network("lenet5_1998")["output"].codes
+    output = catalogue.network("lenet5_1998")["output"]
+    assert isinstance(output, RBF)
+    codes = output.codes
     assert {len(code) for code in codes} == {7 * 12}
     assert {pixel for code in codes for pixel in code} == {-1, 1}
     # far enough from each other that the nearest code is meant: no two share all but a few pixels
