@@ -166,7 +166,7 @@ def facts() -> dict[str, Facts]:
         "shufflenet_v1_g2": first("1x, g = 2", "140", "140.04M", 32.7),
         "shufflenet_v1_g3": first(
             "1x, g = 3", "137", "136.50M", 32.6,
-            "The first 1x1 convolution of stage 2 is not grouped (24 input channels); grouping it gives 134.45M.",
+            "The first 1x1 convolution of stage 2 is not grouped (24 input channels); grouping it too gives 133.49M.",
             "The bottleneck is 1/4 of the unit's output; units with stride 2 compute output minus input channels and join "
             "them to a 3x3 average pool of the input.",
             "No ReLU follows the depthwise convolution. The paper's complexity leaves the classifier out: all five of 143, "

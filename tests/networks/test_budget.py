@@ -33,6 +33,13 @@ PEERS = {
     "senet": ["timm/models/senet.py"],
     "squeezenet": ["torchvision/models/squeezenet.py"],
     "shufflenet": ["torchvision/models/shufflenetv2.py"],
+    "mobilenet": [
+        "torchvision/models/mobilenetv2.py",
+        "torchvision/models/mobilenetv3.py",
+        "timm/models/mobilenetv3.py",
+        "keras/src/applications/mobilenet.py",
+        "keras/src/applications/mobilenet_v2.py",
+    ],
 }
 
 
