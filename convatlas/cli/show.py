@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from convatlas.cli import options
 
 if TYPE_CHECKING:
     from convatlas.api import CatalogueNetwork
-    from convatlas.define.facts import Accuracy, Claim
+    from convatlas.define.facts import Accuracy, Claim, Paper
 
 HELP = "Show one network: what was published about it, and its layer table with shapes and costs."
 EXAMPLES = """\
@@ -67,10 +68,10 @@ def card(network: CatalogueNetwork, width: int = 100) -> str:
         f"{paper.venue}, arXiv {paper.arxiv}" if paper.arxiv and "arXiv" not in paper.venue else paper.venue
     )
     if paper.arxiv and "arXiv" in paper.venue:
-        where = f"arXiv {paper.arxiv}"
+        arxiv = f", arXiv {paper.arxiv}" if paper.arxiv else ""
     aux = f" (and {found.aux_parameters:,} in auxiliary heads)" if found.aux_parameters else ""
     rows = [
-        ("paper", f"{paper.title}. {paper.authors}. {where}, {paper.year}"),
+        ("paper", f"{paper.title}. {paper.authors}. {when(paper)}{arxiv}"),
         ("new", facts.new),
         ("parameters", f"{found.parameters:,}{aux}, {found.bytes / 2**20:.1f} MiB in float32"),
         ("mult-adds", f"{found.mult_adds:,} for one image of {'x'.join(map(str, network.input))}"),
@@ -87,6 +88,11 @@ def card(network: CatalogueNetwork, width: int = 100) -> str:
         lines.append(textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * 12))
         last = name
     return "\n".join(lines)
+
+
+def when(paper: Paper) -> str:
+    """Where and when a paper appeared; the year once."""
+    return paper.venue if re.search(r"\b(19|20)\d\d\b", paper.venue) else f"{paper.venue}, {paper.year}"
 
 
 def accuracy(result: Accuracy) -> str:
