@@ -64,11 +64,7 @@ def card(network: CatalogueNetwork, width: int = 100) -> str:
 
     facts, placed = network.facts, elaborate(network)
     found, paper = totals(placed), facts.paper
-    where = (
-        f"{paper.venue}, arXiv {paper.arxiv}" if paper.arxiv and "arXiv" not in paper.venue else paper.venue
-    )
-    if paper.arxiv and "arXiv" in paper.venue:
-        arxiv = f", arXiv {paper.arxiv}" if paper.arxiv else ""
+    arxiv = f", arXiv {paper.arxiv}" if paper.arxiv else ""
     aux = f" (and {found.aux_parameters:,} in auxiliary heads)" if found.aux_parameters else ""
     rows = [
         ("paper", f"{paper.title}. {paper.authors}. {when(paper)}{arxiv}"),
@@ -91,7 +87,9 @@ def card(network: CatalogueNetwork, width: int = 100) -> str:
 
 
 def when(paper: Paper) -> str:
-    """Where and when a paper appeared; the year once."""
+    """Where and when a paper appeared; the year once, and arXiv only by its number."""
+    if paper.venue == "arXiv":
+        return str(paper.year)
     return paper.venue if re.search(r"\b(19|20)\d\d\b", paper.venue) else f"{paper.venue}, {paper.year}"
 
 
