@@ -2,7 +2,7 @@
 
 from convatlas.analysis.depth import depth
 from convatlas.analysis.memory import Memory, activation_memory
-from convatlas.analysis.receptive_field import Axis, ReceptiveField, receptive_field
+from convatlas.analysis.receptive_field import Axis, Fields, ReceptiveField, receptive_field
 from convatlas.analysis.table import Layer, Totals, layers, totals
 
-__all__ = ["Axis", "Layer", "Memory", "ReceptiveField", "Totals", "activation_memory", "depth", "layers", "receptive_field", "totals"]
+__all__ = ["Axis", "Fields", "Layer", "Memory", "ReceptiveField", "Totals", "activation_memory", "depth", "layers", "receptive_field", "totals"]

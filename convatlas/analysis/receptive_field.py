@@ -44,6 +44,8 @@ class ReceptiveField:
 
     def then(self, later: ReceptiveField) -> ReceptiveField:
         """See `Axis.then`."""
+        if later is POINT:  # most operations look at no neighbors
+            return self
         return ReceptiveField(self.vertical.then(later.vertical), self.horizontal.then(later.horizontal))
 
     def hull(self, other: ReceptiveField) -> ReceptiveField:

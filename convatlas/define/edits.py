@@ -129,7 +129,8 @@ def scale_width(network: N, alpha: float, round_to: int = 1) -> N:
     """Multiply every width by `alpha`, rounded to multiples of `round_to`; the classifiers keep their classes.
 
     With `round_to` above 1 the rounding is MobileNet's: to the nearest multiple, never below 90 % of the
-    exact width. ShapeError names the row whose groups no longer divide its width.
+    exact width. Each width is scaled by itself: MobileNetV2's release instead multiplies the expansion by six after
+    rounding the bottleneck, which differs by a few channels. ShapeError names the row whose groups no longer divide its width.
     """
     if not alpha > 0:
         raise ValueError(f"width multiplier {alpha}; expected a number above 0")

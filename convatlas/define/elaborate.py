@@ -11,7 +11,23 @@ from dataclasses import dataclass, field
 
 from convatlas.define.combinators import Combinator, Concat, Dense, Gate, Residual, Sequential, Towers
 from convatlas.define.network import Network
-from convatlas.define.operations import AvgPool, Conv, Dropout, MaxPool, Node, Operation, ReLU
+from convatlas.define.operations import (
+    AvgPool,
+    BatchNorm,
+    Conv,
+    DepthwiseConv,
+    Dropout,
+    HardSigmoid,
+    HardSwish,
+    MaxPool,
+    Node,
+    Operation,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    Subsampling,
+    Tanh,
+)
 from convatlas.define.shape import Shape, ShapeError, show
 
 
@@ -233,19 +249,24 @@ class _Walk:
         return self._lanes[key]
 
 
+_CHANNEL_BY_CHANNEL = (
+    ReLU, ReLU6, HardSwish, HardSigmoid, Sigmoid, Tanh, BatchNorm, DepthwiseConv, MaxPool, AvgPool, Subsampling, Dropout,
+)  # fmt: skip
+
+
 def lower_lane(node: Node, count: int, path: str = "") -> Node:
     """`node` of a `Towers` of `count` lanes as one node over all lanes: convolutions get `count` times the groups."""
     match node:
         case Conv():
             settings = node.settings() | {"groups": node.groups * count}
             return Conv(**settings)  # type: ignore[arg-type]
-        case ReLU() | MaxPool() | AvgPool() | Dropout():
-            return node  # work on each channel by itself
+        case _ if isinstance(node, _CHANNEL_BY_CHANNEL):
+            return node
         case Sequential():
             rows = tuple((name, lower_lane(child, count, f"{path}.{name}")) for name, child in node.children)
             return node.with_children(rows)
     kind = type(node).__name__
-    raise ShapeError(f"{kind} cannot stand inside Towers; convolutions, ReLU, pooling and dropout can", path)
+    raise ShapeError(f"{kind} cannot stand inside Towers; convolutions, activations, pooling, batch norm and dropout can", path)
 
 
 def _sum(node: Node, shape: Shape, output: Shape, placed: list[tuple[str, Placed]]) -> Placed:

@@ -9,6 +9,7 @@ ResNet, ResNeXt, SENet and ShuffleNet count.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import ClassVar
 
 from convatlas.define.shape import Shape, ShapeError, show
@@ -84,6 +85,18 @@ def _check_window(op: Operation, kernel: Pair, stride: Pair, padding: Padding) -
         )
 
 
+@lru_cache(maxsize=4096)  # a catalogue of networks asks for few different ones, thousands of times
+def _both_axes(
+    height: int, width: int, kernel: Pair, stride: Pair, padding: Padding, dilation: int, ceil: bool
+) -> tuple[Window, Window]:
+    rules = padding if isinstance(padding, tuple) else (padding, padding)
+    rows, columns = (
+        window(n, k, s, rule, dilation=dilation, ceil=ceil)
+        for n, k, s, rule in zip((height, width), pair(kernel), pair(stride), rules, strict=True)
+    )
+    return rows, columns
+
+
 class _Windowed(Operation):
     """What slides a window: shared by convolutions and pooling. Subclasses have kernel, stride, padding."""
 
@@ -93,14 +106,10 @@ class _Windowed(Operation):
     padding: Padding
 
     def windows(self, shape: Shape) -> tuple[Window, Window]:
-        _maps(self, shape)
-        kernels, strides = pair(self.kernel), pair(self.kernel if self.stride is None else self.stride)
-        rules = self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
+        _, height, width = _maps(self, shape)
+        stride = self.kernel if self.stride is None else self.stride
         ceil, dilation = getattr(self, "ceil", False), getattr(self, "dilation", 1)
-        rows, columns = (
-            window(n, k, s, rule, dilation=dilation, ceil=ceil)
-            for n, k, s, rule in zip(shape[1:], kernels, strides, rules, strict=True)
-        )
+        rows, columns = _both_axes(height, width, self.kernel, stride, self.padding, dilation, ceil)
         if rows.output < 1 or columns.output < 1:
             least = [max(1, w.span - w.before - w.after) for w in (rows, columns)]
             raise ShapeError(

@@ -13,7 +13,6 @@ They agree at stride 1, and differ at a stride wherever the last window does not
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 Padding = int | tuple[int, int] | Literal["same", "same_tf", "valid", "full"]
@@ -60,7 +59,6 @@ def tf_padding(n: int, span: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-@lru_cache(maxsize=4096)  # a catalogue of networks asks for few different ones, thousands of times
 def window(
     n: int, kernel: int, stride: int, rule: int | str, *, dilation: int = 1, ceil: bool = False
 ) -> Window:

@@ -86,7 +86,9 @@ class _Builder:
                 children = ((name, self.node(child)) for name, child in placed.children)
                 return blocks.Dense(children, recompute=self._recompute_dense)
             case c.Residual():
-                children = ((name, self.node(child, inplace=name == "then")) for name, child in placed.children)
+                # a dropped body leaves the input itself to `then`, and that belongs to the row before
+                own_sum = node.survival == 1
+                children = ((name, self.node(child, inplace=name == "then" and own_sum)) for name, child in placed.children)
                 return blocks.Residual(children, node.scale, node.survival)
         raise TypeError(f"{type(node).__name__}: no module for it")
 
