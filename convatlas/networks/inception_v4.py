@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from convatlas.define import (
-    AvgPool,
     Concat,
     Conv,
     Dropout,
     GlobalAvgPool,
     Linear,
-    MaxPool,
     Network,
     Node,
     ReLU,
@@ -24,12 +22,10 @@ from convatlas.define import (
     repeat,
 )
 from convatlas.define.facts import Claim, Facts, Paper
-from convatlas.networks.inception import conv, tower
+from convatlas.networks.inception import POOL, TF_AVG, conv, tower
 from convatlas.networks.published import error, keras
 
-POOL = MaxPool(3, stride=2)
 RELU = ReLU()
-AVG = AvgPool(3, stride=1, padding=1, count_include_pad=False)
 
 
 def valid(width: int, stride: int = 1) -> Sequential:
@@ -65,7 +61,7 @@ def inception_a() -> Concat:
         conv1x1=conv(96, 1),
         conv3x3=tower(conv(64, 1), conv(96, 3)),
         double3x3=tower(conv(64, 1), conv(96, 3), conv(96, 3)),
-        pool=Sequential(pool=AVG, proj=conv(96, 1)),
+        pool=Sequential(pool=TF_AVG, proj=conv(96, 1)),
     )
 
 
@@ -75,7 +71,7 @@ def inception_b() -> Concat:
         conv1x1=conv(384, 1),
         conv7x7=tower(conv(192, 1), conv(224, (1, 7)), conv(256, (7, 1))),
         double7x7=tower(conv(192, 1), conv(192, (7, 1)), conv(224, (1, 7)), conv(224, (7, 1)), conv(256, (1, 7))),
-        pool=Sequential(pool=AVG, proj=conv(128, 1)),
+        pool=Sequential(pool=TF_AVG, proj=conv(128, 1)),
     )
 
 
@@ -86,7 +82,7 @@ def inception_c() -> Concat:
         conv1x1=conv(256, 1),
         conv3x3=Sequential(conv1=conv(384, 1), spread=spread),
         double3x3=Sequential(conv1=conv(384, 1), conv2=conv(448, (3, 1)), conv3=conv(512, (1, 3)), spread=spread),
-        pool=Sequential(pool=AVG, proj=conv(256, 1)),
+        pool=Sequential(pool=TF_AVG, proj=conv(256, 1)),
     )
 
 
@@ -190,7 +186,7 @@ def inception_resnet_v2() -> Network:
             conv1x1=conv(96, 1),
             conv5x5=tower(conv(48, 1), conv(64, 5)),
             double3x3=tower(conv(64, 1), conv(96, 3), conv(96, 3)),
-            pool=Sequential(pool=AVG, proj=conv(64, 1)),
+            pool=Sequential(pool=TF_AVG, proj=conv(64, 1)),
         ),
         repeat=blocks(10, residual_a(320, 48, 64)),          mixed_6a=reduction_a(256, 256, 384, 384),
         repeat_1=blocks(20, residual_b(1088, 192, 160, 192)), mixed_7a=residual_reduction_b(288, 288, 320),
@@ -220,17 +216,15 @@ def facts() -> dict[str, Facts]:
         arxiv="1602.07261",
     )
     cost = "Inception-ResNet-v2 matches the raw cost of Inception-v4"
-    crop, crops12, crops144 = "single crop", "12 crops", "144 crops"
-    t2, t3, t4 = "paper Table 2", "paper Table 3", "paper Table 4"
     return {
         "inception_v4": Facts(
             paper,
             "Inception-v4",
             "One uniform stem and three kinds of modules, chosen without regard to splitting the network over machines.",
             (
-                error(20.0, 5.0, crop, t2),
-                error(18.7, 4.2, crops12, t3),
-                error(17.7, 3.8, crops144, t4),
+                error(20.0, 5.0, "single crop", "paper Table 2"),
+                error(18.7, 4.2, "12 crops", "paper Table 3"),
+                error(17.7, 3.8, "144 crops", "paper Table 4"),
                 error(16.5, 3.1, "1 v4 and 3 Inception-ResNet-v2, 144 crops (3.08 on test)", "paper Table 5"),
             ),
             (),
@@ -244,7 +238,11 @@ def facts() -> dict[str, Facts]:
             paper,
             "Inception-ResNet-v1",
             "Inception towers as the body of a residual block, at about the cost of Inception-v3; it trains faster.",
-            (error(21.3, 5.5, crop, t2), error(19.8, 4.6, crops12, t3), error(18.8, 4.3, crops144, t4)),
+            (
+                error(21.3, 5.5, "single crop", "paper Table 2"),
+                error(19.8, 4.6, "12 crops", "paper Table 3"),
+                error(18.8, 4.3, "144 crops", "paper Table 4"),
+            ),
             (),
             (
                 "Each convolution has batch norm but the linear 1x1 before the sum, which has a bias.",
@@ -259,9 +257,9 @@ def facts() -> dict[str, Facts]:
             "Inception-ResNet-v2 as released",
             "The larger residual Inception: better than Inception-v4 at about its cost, and sooner trained.",
             (
-                error(19.9, 4.9, crop, t2),
-                error(18.7, 4.1, crops12, t3),
-                error(17.8, 3.7, crops144, t4),
+                error(19.9, 4.9, "single crop", "paper Table 2"),
+                error(18.7, 4.1, "12 crops", "paper Table 3"),
+                error(17.8, 3.7, "144 crops", "paper Table 4"),
                 keras(80.3, 95.3),
             ),
             (Claim("mult_adds", cost, "§3.2", "imprecise", "13.16 G against 12.25 G: 7 % more."),),

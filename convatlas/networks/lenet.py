@@ -60,7 +60,7 @@ def lenet5_1998() -> Network:
     """As printed: sparse C3, trained subsampling, squashing after each layer up to F6, Euclidean RBF output."""
     return Network(
         input=(1, 32, 32),
-        init="lecun",
+        init="lecun_1998",
         C1=Sequential(conv=Conv(6, 5, padding="valid"), squash=SQUASH),
         S2=Sequential(sum=Subsampling(2), squash=SQUASH),
         C3=Sequential(conv=TableConv(16, 5, TABLE_I), squash=SQUASH),

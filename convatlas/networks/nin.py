@@ -26,7 +26,7 @@ def nin_cifar10() -> Network:
     """Three mlpconv layers; the widths are the authors' release's, the paper gives none."""
     return Network(
         input=(3, 32, 32),
-        init="gaussian",
+        init="he_fan_in",  # set by hand, the paper says, and gives no rule
         conv1=conv(192, 5, padding=2), cccp1=conv(160), cccp2=conv(96),  pool1=MAX_POOL, dropout1=Dropout(0.5),
         conv2=conv(192, 5, padding=2), cccp3=conv(192), cccp4=conv(192), pool2=AVG_POOL, dropout2=Dropout(0.5),
         conv3=conv(192, 3, padding=1), cccp5=conv(192), cccp6=conv(10),
@@ -38,7 +38,7 @@ def nin() -> Network:
     """Four mlpconv layers for ImageNet, known from the authors' release alone."""
     return Network(
         input=(3, 224, 224),
-        init="gaussian",
+        init="he_fan_in",
         conv1=conv(96, 11, stride=4),        cccp1=conv(96),       cccp2=conv(96),  pool1=MAX_POOL,
         conv2=conv(256, 5, padding=2),       cccp3=conv(256),      cccp4=conv(256), pool2=MAX_POOL,
         conv3=conv(384, 3, padding=1),       cccp5=conv(384),      cccp6=conv(384), pool3=MAX_POOL, dropout=Dropout(0.5),
