@@ -69,10 +69,10 @@ def card(network: CatalogueNetwork, width: int = 100) -> str:
     rows = [
         ("paper", f"{paper.title}. {paper.authors}. {when(paper)}{arxiv}"),
         ("new", facts.new),
-        ("parameters", f"{found.parameters:,}{aux}, {found.bytes / 2**20:.1f} MiB in float32"),
+        ("parameters", f"{found.parameters:,}{aux}, {_size(found.bytes)} in float32"),
         ("mult-adds", f"{found.mult_adds:,} for one image of {'x'.join(map(str, network.input))}"),
         ("depth", f"{found.depth} layers with weights on the longest path"),
-        ("memory", f"{found.peak_bytes / 2**20:.1f} MiB of activations at most at once, batch 1"),
+        ("memory", f"{_size(found.peak_bytes)} of activations at most at once, batch 1"),
         *(("published", accuracy(result)) for result in facts.accuracies),
         *(("claim", claim(result)) for result in facts.claims),
         *(("note", text) for text in facts.deviations),
@@ -84,6 +84,10 @@ def card(network: CatalogueNetwork, width: int = 100) -> str:
         lines.append(textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * 12))
         last = name
     return "\n".join(lines)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
 
 
 def when(paper: Paper) -> str:
