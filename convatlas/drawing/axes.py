@@ -74,14 +74,11 @@ def show_value(value: float, digits: int = 3) -> str:
     size = abs(value)
     for unit, letter in _THOUSANDS:
         if size >= unit and size >= 1e4:
-            return (
-                f"{value / unit:.{digits}g}{letter}" if size < unit * 1000 else f"{value / unit:.0f}{letter}"
-            )
-    return (
-        f"{value:.{max(digits, 4) if size >= 1000 else digits}g}".replace("-", "−", 1)
-        if value < 0
-        else f"{value:.{4 if size >= 1000 else digits}g}"
-    )
+            text = f"{value / unit:.{max(digits, len(str(int(size / unit))))}g}{letter}"
+            break
+    else:
+        text = f"{value:.{max(digits, len(str(int(size))))}g}"
+    return text.replace("-", "−", 1) if value < 0 else text
 
 
 def tick_labels(values: Sequence[float]) -> list[str]:

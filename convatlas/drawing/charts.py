@@ -161,8 +161,9 @@ def bars(
     for (group, values), label in zip(groups.items(), labels, strict=True):
         middle = place + len(values) * thick / 2 + markup.NORMAL * 0.35
         parts.append(markup.text(left - 10, middle, label, markup.NORMAL, "end"))
-        for name, value in values.items():
-            parts.append(_draw_bar(frame.x, zero, place, thick, SERIES[names.index(name) % len(SERIES)], _bar(value), f"{group}, {name}"))  # fmt: skip
+        for name, bar in values.items():
+            color = SERIES[names.index(name) % len(SERIES)]
+            parts.append(_draw_bar(frame.x, zero, place, thick, color, _bar(bar), f"{group}, {name}"))
             place += thick
         place += gap
     parts.append(markup.line(zero, top, zero, bottom, "s-muted"))

@@ -17,7 +17,8 @@ from convatlas.drawing.layout import Layouter, Style
 from convatlas.drawing.sheet import Sheet, compose
 from convatlas.drawing.theme import THEMES, Theme
 from convatlas.drawing.trunk import Trunk
-from convatlas.drawing.view import View, Viewer, level
+from convatlas.drawing.view import View
+from convatlas.drawing.viewer import Viewer, level
 from convatlas.drawing.volumes import volumes
 from convatlas.drawing.words import say
 from convatlas.errors import MisuseError

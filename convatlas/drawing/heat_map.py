@@ -81,13 +81,14 @@ def heat_map(
     if large:
         notes += ["most confused:", *_worst(matrix, classes)]
     for index, note in enumerate(notes):
-        short = shorten(note, width - 24, markup.SMALL)
+        short = shorten(note, min(width, max(left + side + 30, 440)) - 24, markup.SMALL)
         parts.append(
             markup.text(
                 12, bottom + index * 15, short, markup.SMALL, "start", "muted" if index < 2 else "ink"
             )
         )
     height = bottom + len(notes) * 15
+    width = min(width, max(left + side + 30, 440))
     body = "\n".join(part for part in parts if part)
     about = f"confusion matrix of {size} classes"
     return markup.document(width, height, body, title or about, about, theme)
@@ -109,7 +110,7 @@ def _cells(
                 continue
             x, y, share = left + column * cell, top + row * cell, shares[row][column]
             hue = "series1" if row == column else "series2"
-            box = markup.rect(x, y, cell, cell, f"f-{hue}", fill_opacity=f"{0.08 + 0.72 * share:.2f}")
+            box = markup.rect(x, y, cell, cell, f"f-{hue}", fill_opacity=f"{0.1 + 0.65 * share**0.6:.2f}")
             about = markup.title(
                 f"true {classes[row]}, predicted {classes[column]}: {show_value(value)} ({share:.1%})"
             )

@@ -87,9 +87,9 @@ def times(value: int | tuple[int, int]) -> str:
 
 
 def _stride(value: int | tuple[int, int] | None) -> str:
-    if value in (1, None, (1, 1)):
+    if value is None or value in {1, (1, 1)}:
         return ""
-    return f" /{value}" if isinstance(value, int) else f" /{times(value)}"  # type: ignore[arg-type]
+    return f" /{value if isinstance(value, int) else times(value)}"
 
 
 def show_shape(shape: Shape) -> str:

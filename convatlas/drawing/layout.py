@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from convatlas.drawing import words
+from convatlas.drawing.cards import around
+from convatlas.drawing.joins import LANE, SMALL, comb, join, side_by_side
 from convatlas.drawing.kinds import box_words, carries, show_shape, split_groups
-from convatlas.drawing.scene import Bar, Box, Circle, Dot, Frame, Layout, Strip, Text, Wire
+from convatlas.drawing.scene import Box, Circle, Layout, Strip, Text, Wire
 from convatlas.drawing.text import text_width
 from convatlas.drawing.view import Box as BoxView
-from convatlas.drawing.view import Bus, Card, Closed, Item, Loop, Part, Skip, Split, View, output_of
+from convatlas.drawing.view import Bus, Closed, Item, Loop, Part, Skip, Split, View, output_of
 
-SIZE, SMALL = 11.5, 10.0
+SIZE = 11.5
 GAP, SHAPE_GAP = 12.0, 24.0  # between neighbors in series, without and with the shape on the wire
 STRIP, ROW, THIN = 4.5, 20.0, 17.0
-BRANCH_GAP, LANE = 14.0, 13.0
+BRANCH_GAP = 14.0
 WIDEST_LIST = 4  # widths that a box of folded blocks lists before it says first…last
 
 
@@ -62,8 +63,10 @@ class Layouter:
             case Bus(steps=(step,), growth=growth):
                 return self._bus(step, growth, here)
             case Bus():
-                return self._comb(item.steps, here)
-        return self._card(item, here)
+                return comb(
+                    [self.series(step, here) for step in item.steps], words.say("concat", self.style.lang)
+                )
+        return around(item, self.series(item.inner, here), horizontal=self.style.horizontal)
 
     def series(
         self,
@@ -176,28 +179,17 @@ class Layouter:
         out = Layout()
         longest = max(part.length for part in inner)
         fork, start = 7.0, 20.0
-        places = _side_by_side(inner, BRANCH_GAP)
+        places = side_by_side(inner, BRANCH_GAP)
         bar = start + longest + 13
+        word = words.say("concat", self.style.lang)
         for part, v in zip(inner, places, strict=True):
             u = start + (longest - part.length) / 2
             out.add(u, v, part)
             arrow = part.solid and part.length > 0
             out.things.append(Wire(((0.0, 0.0), (fork, 0.0), (fork, v), (u, v)), arrow=arrow))
             out.things.append(Wire(((u + part.length, v), (bar, v)), arrow=True))
-        self._join(out, bar, min(places) - 12, max(places) + 12)
+        join(out, bar, min(places) - 12, max(places) + 12, word)
         return out
-
-    def _join(self, out: Layout, u: float, low: float, high: float, more: str = "") -> None:
-        """A concat bar from `low` to `high` across the flow, wide enough for its word, that ends the layout."""
-        word = words.say("concat", self.style.lang) + more
-        half = text_width(word, SMALL) / 2 + 8
-        middle = (low + high) / 2
-        low, high = min(low, middle - half, -half), max(high, middle + half, half)
-        middle = (low + high) / 2
-        text = Text(u + 8.0, middle, word, SMALL)
-        out.things.append(Bar(u, low, u + 16.0, high, text))
-        out.left, out.right = max(out.left, -low), max(out.right, high)
-        out.length = u + 16.0
 
     # ------------------------------------------------------------------------- around and back
 
@@ -261,98 +253,9 @@ class Layouter:
         out.things.append(Wire(((0.0, 0.0), (start, 0.0)), arrow=body.solid))
         out.things.append(Wire(((start + body.length, 0.0), (bar, 0.0)), arrow=True))
         out.things.append(Wire(((6.0, 0.0), (6.0, lane), (bar, lane)), arrow=True, bus=True))
-        self._join(out, bar, -body.left, lane + 8, f" +{growth}" if growth else "")
+        word = words.say("concat", self.style.lang) + (f" +{growth}" if growth else "")
+        join(out, bar, -body.left, lane + 8, word)
         return out
-
-    def _comb(self, steps: Sequence[View], here: _Here) -> Layout:
-        """Every output goes down a lane of its own; each step's entry collects the lanes before it."""
-        bodies = [self.series(step, here) for step in steps]
-        out = Layout()
-        right = max(body.right for body in bodies) + LANE
-        lanes = [right + (len(bodies) - index) * 7.0 for index in range(len(bodies) + 1)]
-        u, taps = 0.0, []
-        for index, body in enumerate(bodies):
-            taps.append(u + 6.0)
-            entry = u + 16.0
-            out.things.append(
-                Wire(((u, 0.0), (u + 6.0, 0.0), (u + 6.0, lanes[index]), (entry, lanes[index])))
-            )
-            out.things.append(Wire(((entry, lanes[0]), (entry, 0.0), (entry + 12, 0.0)), arrow=body.solid))
-            out.things += [Dot(entry, lanes[source]) for source in range(1, index + 1)]
-            out.add(entry + 12, 0.0, body)
-            u = entry + 12 + body.length
-        bar = u + 26.0
-        taps.append(u + 6.0)
-        out.things.append(
-            Wire(((u, 0.0), (u + 6.0, 0.0), (u + 6.0, lanes[-1]), (bar, lanes[-1])), arrow=True)
-        )
-        for source, lane in enumerate(lanes[:-1]):
-            out.things.append(Wire(((taps[source] + 10.0, lane), (bar, lane)), arrow=True))
-        self._join(out, bar, -max(body.left for body in bodies), lanes[0] + 8)
-        return out
-
-    # ------------------------------------------------------------------------- cards
-
-    def _card(self, card: Card, here: _Here) -> Layout:
-        inner = self.series(card.inner, here)
-        count = f"× {card.count}" if card.count > 1 else ""
-        label = card.name
-        across = not self.style.horizontal
-        room = text_width(label, SMALL) + (text_width(count, SIZE, bold=True) + 14 if count else 0) + 18
-        out = Layout()
-        head = 20.0
-        if across:
-            out.add(head + 6, 0.0, inner)
-            out.left, out.right = inner.left + 10, inner.right + 10
-            half = (room - out.left - out.right) / 2
-            out.left, out.right = out.left + max(half, 0), out.right + max(half, 0)
-            out.length = head + inner.length + 14
-            out.things.append(Wire(((0.0, 0.0), (head + 6, 0.0)), arrow=inner.solid))
-            out.things.append(Wire(((head + 6 + inner.length, 0.0), (out.length, 0.0))))
-            texts = [Text(11.0, -out.left + 8, label, SMALL, "start", "muted")]
-            if count:
-                texts.append(Text(11.0, out.right - 8, count, SIZE, "end", bold=True))
-            # The wire comes in through the head: text must leave it free.
-            out = _clear_of_axis(out, texts)
-            texts = [replace(texts[0], v=-out.left + 8), *(replace(t, v=out.right - 8) for t in texts[1:])]
-        else:
-            length = max(inner.length + 24, room)
-            shift = (length - inner.length) / 2
-            out.add(shift, 0.0, inner)
-            out.left, out.right = inner.left + 10, inner.right + 10 + head
-            out.length = length
-            out.things.append(Wire(((0.0, 0.0), (shift, 0.0)), arrow=inner.solid))
-            out.things.append(Wire(((shift + inner.length, 0.0), (length, 0.0))))
-            texts = [Text(8.0, out.right - 12, label, SMALL, "start", "muted", across=False)]
-            if count:
-                texts.append(Text(length - 8, out.right - 12, count, SIZE, "end", bold=True, across=False))
-        frame = Frame(0.0, -out.left, out.length, out.right, card, tuple(texts))
-        out.things.insert(0, frame)
-        return out
-
-
-def _clear_of_axis(out: Layout, texts: list[Text]) -> Layout:
-    """Widen a card so that neither its name nor its count lies on the axis, where the wire comes in."""
-    out.left = max(out.left, texts[0].width + 8 + 6)
-    if len(texts) > 1:
-        out.right = max(out.right, texts[1].width + 8 + 6)
-    return out
-
-
-def _side_by_side(parts: Sequence[Layout], gap: float) -> list[float]:
-    """Axes of `parts` beside each other, centered on 0; one that nearly meets the axis is moved onto it."""
-    places, v = [], 0.0
-    for index, part in enumerate(parts):
-        left, right = max(part.left, 6.0), max(part.right, 6.0)
-        v += (gap if index else 0.0) + left
-        places.append(v)
-        v += right
-    middle = v / 2
-    places = [place - middle for place in places]
-    nearest = min(places, key=abs)
-    if 0 < abs(nearest) < 14:
-        places = [place - nearest for place in places]
-    return places
 
 
 def _widths(part: Part, lanes: int) -> str:

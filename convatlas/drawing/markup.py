@@ -43,12 +43,12 @@ def rect(
     **more: str | float | None,
 ) -> str:
     """A rectangle, with rounded corners where `radius` is not 0."""
-    return element("rect", x=x, y=y, width=width, height=height, rx=radius or None, class_=class_, **more)
+    return element("rect", "", x=x, y=y, width=width, height=height, rx=radius or None, class_=class_, **more)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str, **more: str | float | None) -> str:
     """A straight line."""
-    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_, **more)
+    return element("line", "", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_, **more)
 
 
 def text(

@@ -43,7 +43,8 @@ def scatter(
 
     A dot whose place is not finite (or not positive on a log axis) is left out and named under the plot.
     """
-    good, bad = [], []
+    good: list[Dot] = []
+    bad: list[Dot] = []
     for dot in dots:
         fits = (
             math.isfinite(dot.x)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from convatlas.drawing.kinds import show_shape
-from convatlas.drawing.layout import GAP, SHAPE_GAP, SIZE, SMALL, Layouter, Style
+from convatlas.drawing.joins import SMALL
+from convatlas.drawing.layout import GAP, SHAPE_GAP, SIZE, Layouter, Style
 from convatlas.drawing.scene import Band, Bar, Frame, Layout, Text, Thing, Wire
 from convatlas.drawing.text import text_width
 from convatlas.drawing.view import Box as BoxView

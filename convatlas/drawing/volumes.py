@@ -17,6 +17,7 @@ from convatlas.drawing.markup import attributes, element, number
 from convatlas.drawing.scene import Text
 from convatlas.drawing.sheet import MARGIN, Sheet, caption_texts, kind_entries, legend
 from convatlas.drawing.text import text_width
+from convatlas.drawing.trunk import row_name
 from convatlas.drawing.view import Box, Card, Closed, Item, Split
 from convatlas.drawing.words import say
 
@@ -111,7 +112,7 @@ def _of(item: Item, lang: str, lanes: int = 1) -> list[_Volume]:
             return [
                 _Volume(
                     part.paths[0],
-                    part.paths[0],
+                    row_name(item),
                     words,
                     item.parts[-1].output,
                     kind(operation),
@@ -210,7 +211,7 @@ def _link(
     starts, ends = _corners(volume, side, place), _corners(after, after_side, after_place)
     tips = [(x, y + after_side * 0.5) for x, y in ends]
     if after.window is None or len(volume.shape) == 1:
-        x = place[0] + volume.thickness
+        x = place[0] + volume.thickness + (side * _OBLIQUE[0] if len(volume.shape) == 3 else 0.0)
         reach = after_place[0] - 3
         y = place[1]
         head = f"M{number(reach)} {number(y)}l-5 -2.7v5.4z"
