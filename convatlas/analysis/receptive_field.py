@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convatlas.define import Concat, Dense, Elaborated, Flatten, Gate, GlobalAvgPool, GlobalMaxPool, Operation, Placed, Residual
+from convatlas.define import (
+    Concat,
+    Dense,
+    Elaborated,
+    Flatten,
+    Gate,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    Operation,
+    Placed,
+    Residual,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,9 @@ class Axis:
     def then(self, later: Axis) -> Axis:
         """The field of `later` applied to what has this field."""
         return Axis(
-            self.size + (later.size - 1) * self.stride, self.stride * later.stride, self.start + later.start * self.stride
+            self.size + (later.size - 1) * self.stride,
+            self.stride * later.stride,
+            self.start + later.start * self.stride,
         )
 
     def hull(self, other: Axis) -> Axis:
@@ -54,7 +67,10 @@ class ReceptiveField:
 
     def to_dict(self) -> dict[str, int | list[int]]:
         """size, stride, start: a number where both axes agree, [vertical, horizontal] where they differ."""
-        pairs = {name: (getattr(self.vertical, name), getattr(self.horizontal, name)) for name in ("size", "stride", "start")}
+        pairs = {
+            name: (getattr(self.vertical, name), getattr(self.horizontal, name))
+            for name in ("size", "stride", "start")
+        }
         return {name: v if v == h else [v, h] for name, (v, h) in pairs.items()}
 
 
@@ -116,8 +132,8 @@ class Fields:
                 incoming = incoming if node.shortcut is not None else incoming.hull(before)
             else:
                 incoming = here
-            fields += self.walk(child, incoming)
             after = incoming.then(self.relative(child))
+            fields += [after] if isinstance(child.node, Operation) else self.walk(child, incoming)
             here = here.hull(after) if isinstance(node, Dense) else after
         return fields
 
@@ -137,9 +153,10 @@ def _of_operation(node: Operation, placed: Placed) -> ReceptiveField:
     if windows is None:
         return POINT
     rows, columns = windows
-    return ReceptiveField(
+    field = ReceptiveField(
         Axis(rows.span, rows.stride, -rows.before), Axis(columns.span, columns.stride, -columns.before)
     )
+    return POINT if field == POINT else field
 
 
 def receptive_field(elaborated: Elaborated) -> ReceptiveField:

@@ -87,7 +87,7 @@ def _check_window(op: Operation, kernel: Pair, stride: Pair, padding: Padding) -
 
 @lru_cache(maxsize=4096)  # a catalogue of networks asks for few different ones, thousands of times
 def _both_axes(
-    height: int, width: int, kernel: Pair, stride: Pair, padding: Padding, dilation: int, ceil: bool
+    height: int, width: int, kernel: Pair, stride: Pair, padding: Padding, *, dilation: int, ceil: bool
 ) -> tuple[Window, Window]:
     rules = padding if isinstance(padding, tuple) else (padding, padding)
     rows, columns = (
@@ -109,7 +109,9 @@ class _Windowed(Operation):
         _, height, width = _maps(self, shape)
         stride = self.kernel if self.stride is None else self.stride
         ceil, dilation = getattr(self, "ceil", False), getattr(self, "dilation", 1)
-        rows, columns = _both_axes(height, width, self.kernel, stride, self.padding, dilation, ceil)
+        rows, columns = _both_axes(
+            height, width, self.kernel, stride, self.padding, dilation=dilation, ceil=ceil
+        )
         if rows.output < 1 or columns.output < 1:
             least = [max(1, w.span - w.before - w.after) for w in (rows, columns)]
             raise ShapeError(
