@@ -20,8 +20,8 @@ class Dialect:
     """One way to name the layers of one family, shared by `sources`, of which the first is assumed.
 
     networks: our name -> the library's. order: parts of names, or whole beginnings of names, in our order.
-    ours: parts of our own names that stand last, in this order, where theirs do (shortcuts that Keras numbers
-    apart from the rest). separator: what names are cut at besides the dot and the slash.
+    ours: parts of our own names (without their numbers, if need be) that stand behind the rest, in this order,
+    where theirs do: Keras numbers shortcuts by themselves. separator: what names are cut at besides the dot and the slash.
     """
 
     sources: tuple[str, ...]
@@ -64,7 +64,8 @@ class Dialect:
     def own_rank(self, name: str) -> int:
         """Sort key of a slot of ours; equal ones keep the order of computation, auxiliary heads are last."""
         places = {part: at for at, part in enumerate(self.ours, 1)}
-        return NUMBERS if name.startswith("aux.") else max(places.get(part, 0) for part in name.split("."))
+        parts = [part if part in places else part.rstrip("0123456789") for part in name.split(".")]
+        return NUMBERS if name.startswith("aux.") else max(places.get(part, 0) for part in parts)
 
 
 def words(*lines: str) -> tuple[str, ...]:
@@ -202,7 +203,8 @@ KERAS: tuple[Dialect, ...] = (
     ),
     Dialect(
         ("keras",), same("mobilenet_v3_large", "mobilenet_v3_small"),
-        words("conv bn expanded expand depthwise squeeze excite project conv.1 conv.2 logits predictions"), separator="_",
+        words("conv bn expanded expand depthwise squeeze excite project logits predictions"),
+        ours=("conv_last", "bn_last", "fc1", "bneck", "fc"), separator="_",
     ),
 )
 
