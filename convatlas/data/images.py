@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import os
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +45,7 @@ def read_image(source: Source, name: str | None = None) -> Image.Image:
     name = label(source, name)
     data = read_bytes(source, name)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with _quiet, Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(name, _too_large(image.width, image.height))
             image.load()
@@ -52,6 +54,35 @@ def read_image(source: Source, name: str | None = None) -> Image.Image:
         raise
     except Exception as error:
         raise ImageError(name, _reason(error, data)) from error
+
+
+class _Quiet:
+    """Keeps Pillow's warnings (a corrupt EXIF block, a large photo) off the terminal of a run over thousands.
+
+    warnings.catch_warnings is not made for threads: the first to come sets the filter, the last to go takes it away.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._filters is not None:
+                self._filters.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
 
 
 def read_bytes(source: Source, name: str | None = None) -> bytes:
