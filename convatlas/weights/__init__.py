@@ -6,6 +6,14 @@ Names are resolved lazily, so that `convatlas.weights.header` can be read in an 
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from convatlas.weights.checkpoint import Checkpoint, LoadReport, load_checkpoint, open_checkpoint
+    from convatlas.weights.header import Header, TensorInfo, WeightsError, read_header
+    from convatlas.weights.imagenet import imagenet_classes, imagenet_wnids
+    from convatlas.weights.known import resolve
+    from convatlas.weights.native import Weights, read_weights, save_weights
 
 _HOME = {
     "Header": "header",
@@ -24,7 +32,22 @@ _HOME = {
     "imagenet_wnids": "imagenet",
 }
 
-__all__ = sorted(_HOME)  # noqa: PLE0605  every name above and nothing else
+__all__ = [
+    "Checkpoint",
+    "Header",
+    "LoadReport",
+    "TensorInfo",
+    "Weights",
+    "WeightsError",
+    "imagenet_classes",
+    "imagenet_wnids",
+    "load_checkpoint",
+    "open_checkpoint",
+    "read_header",
+    "read_weights",
+    "resolve",
+    "save_weights",
+]
 
 
 def __getattr__(name: str) -> object:
