@@ -10,8 +10,23 @@ The face is `convatlas.api`, read when a name is first asked for: importing the 
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
 from convatlas._version import __version__
+
+if TYPE_CHECKING:
+    from convatlas.api import (
+        CatalogueNetwork,
+        ConvAtlasError,
+        MissingExtra,
+        MisuseError,
+        compare,
+        create_model,
+        load_checkpoint,
+        names,
+        network,
+        optimize,
+    )
 
 __all__ = [
     "CatalogueNetwork",

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from convatlas.errors import MisuseError
+from convatlas.modules.device import pick_device
 
 
 @dataclass(frozen=True)
@@ -29,25 +29,6 @@ class Worker:
     def first(self) -> bool:
         """Whether this one writes and talks."""
         return self.rank == 0
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of this name; auto: CUDA, MPS or CPU. MisuseError where it is not there."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-        return torch.device("cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise MisuseError(f"--device {name}: no such device; auto, cpu, cuda, cuda:1, mps") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise MisuseError(
-            f"--device {name}: no CUDA device is visible here (convatlas doctor says why); --device cpu works"
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise MisuseError(f"--device {name}: this machine has no Metal device; --device cpu works")
-    return device
 
 
 @contextmanager
