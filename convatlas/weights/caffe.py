@@ -33,8 +33,7 @@ class _CaffeLayer:
 
 
 def read_caffe(path: Path) -> Foreign:
-    """Layers with weights in the order of the net; raises WeightsError for a broken file.
-"""
+    """Layers with weights in the order of the net; raises WeightsError for a broken file."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise WeightsError(f"{path}: {path.stat().st_size} bytes; a .caffemodel has at most {MAX_BYTES}")
@@ -99,7 +98,9 @@ def _blob(data: memoryview) -> np.ndarray:
 
 def _joined(found: list[_CaffeLayer]) -> list[Layer]:
     """Layers that hold weights; each BatchNorm with the Scale that follows it."""
-    scales = {layer.bottom[0]: layer for layer in found if layer.kind == "Scale" and layer.bottom and layer.blobs}
+    scales = {
+        layer.bottom[0]: layer for layer in found if layer.kind == "Scale" and layer.bottom and layer.blobs
+    }
     used, layers = set(), []
     for layer in found:
         if not layer.blobs or layer.name in used:

@@ -11,14 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from convatlas.define import Network
+from convatlas.define import Network, elaborate
 from convatlas.define.preprocessing import Preprocessing
 from convatlas.errors import MisuseError
-from convatlas.weights.conventions import Convention, convention
+from convatlas.weights.conventions import IMAGENET, Convention, convention, describe
 from convatlas.weights.dialects import Dialect
 from convatlas.weights.files import from_state_dict, kind_of, read_foreign
 from convatlas.weights.foreign import SOURCES, Foreign, Layer
 from convatlas.weights.header import WeightsError, read_header
+from convatlas.weights.imagenet import imagenet_classes
+from convatlas.weights.known import known_file
 from convatlas.weights.match import Filled, Mismatch, match
 from convatlas.weights.native import read_weights
 from convatlas.weights.slots import Slot, slots
@@ -89,9 +91,7 @@ def load_checkpoint(
         raise WeightsError(f"the model differs from its definition at {', '.join(both[:12])}; build it anew")
     with torch.no_grad():  # all is checked: shapes and names are equal
         model.load_state_dict(found.state_dict)
-    return LoadReport(
-        found.source, found.preprocessing, found.classes, len(found.state_dict), found.notes
-    )
+    return LoadReport(found.source, found.preprocessing, found.classes, len(found.state_dict), found.notes)
 
 
 def open_checkpoint(
@@ -122,7 +122,8 @@ def open_checkpoint(
         raise MisuseError(f"{where}: which network is it? Only ConvAtlas' own files say it; name one")
     found = _translate(foreign, network, source, where)
     if preprocessing is not None:
-        found = dataclasses.replace(found, preprocessing=preprocessing)
+        notes = tuple(note for note in found.notes if not note.startswith("no preprocessing"))
+        found = dataclasses.replace(found, preprocessing=preprocessing, notes=notes)
     return _fold_input(found) if fold_input else found
 
 
@@ -195,13 +196,17 @@ def _translate(foreign: Foreign, network: Network, source: str, where: str) -> C
             if slot.is_norm:
                 tensors[f"{slot.name}.num_batches_tracked"] = torch.tensor(0)
         plain = convention("convatlas", network, None)
-        return Checkpoint(network, tensors, "convatlas", plain.preprocessing, notes=plain.notes)
+        said = f"no preprocessing in it: {describe(plain.preprocessing)} is assumed"
+        return Checkpoint(
+            network, tensors, "convatlas", plain.preprocessing, class_names(network), notes=(said,)
+        )
     dialect = dialect_of(foreign, network, source)
     if source != "torch":
         refuse_variant(foreign, dialect, network, where)
     code = foreign.source or _code(dialect, source, where)
     source = source if source != "auto" else foreign.converted_from or code
     rules = convention(source, network, foreign, code)
+    published = known_file(Path(where).name)
     layers, notes = rules.layers, list(rules.notes)
     ours = slots(rules.network)
     try:
@@ -209,14 +214,17 @@ def _translate(foreign: Foreign, network: Network, source: str, where: str) -> C
     except Mismatch as error:
         hint = fitting_names(foreign, dialect, network)
         raise WeightsError(f"{where}: does not fit {network.name or 'the network'}: {error}{hint}") from None
-    if dialect is None and not foreign.source:
+    if dialect is None and code in ("torch", "keras"):
         notes.append("its names are of no library known here: layers were matched by order and shape")
+    wanted = published.fitted(rules.preprocessing) if published else rules.preprocessing
+    told = f"{published.source}'s for {published.file}" if published else f"{source}'s usual one is assumed"
+    notes.append(f"no preprocessing in it: {told}, {describe(wanted)}")
     return Checkpoint(
         rules.network,
         state_dict,
         source,
-        rules.preprocessing,
-        foreign.classes,
+        wanted,
+        foreign.classes or class_names(rules.network),
         foreign.scores,
         {"file": Path(where).name, "source": source},
         tuple(notes),
@@ -224,12 +232,19 @@ def _translate(foreign: Foreign, network: Network, source: str, where: str) -> C
 
 
 def _code(dialect: Dialect | None, source: str, where: str) -> str:
-    """Whose model a state dict is of. torchvision and timm share names; timm's files have these ones."""
+    """Whose model a state dict is of. torchvision and timm share layer names; timm's files have these names."""
     if dialect is None:
         return "torch"
-    hub = Path(where).name in ("model.safetensors", "pytorch_model.bin")
-    told = source if source in dialect.sources else "timm" if hub else ""
+    name = Path(where).name
+    published = known_file(name)
+    hub = "timm" if name in ("model.safetensors", "pytorch_model.bin") else ""
+    told = source if source in dialect.sources else published.source if published else hub
     return told if told in dialect.sources else dialect.source
+
+
+def class_names(network: Network) -> tuple[str, ...] | None:
+    """ImageNet's names for a classifier over its 1,000 classes."""
+    return imagenet_classes() if elaborate(network).output == (IMAGENET,) else None
 
 
 def _match(

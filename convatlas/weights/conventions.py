@@ -54,8 +54,7 @@ def convention(source: str, network: Network, foreign: Foreign | None, code: str
     """
     code = code or source
     if foreign is None:
-        said = f"no preprocessing in it: {describe(usual(source, network))} is assumed"
-        return Convention(network, (), usual(source, network), notes=(said,))
+        return Convention(network, (), usual(source, network))
     layers, notes = foreign.layers, []
     if foreign.input is not None and foreign.input != network.input:
         network = with_input(network, foreign.input)
@@ -67,7 +66,9 @@ def convention(source: str, network: Network, foreign: Foreign | None, code: str
         notes.append("batch norm is folded into its convolutions, which have biases")
     edited = source_edits(code, network)
     if edited != network:
-        notes.append(f"{code}'s {' and '.join(_differences(network, edited))}, other than the paper's, is used")
+        notes.append(
+            f"{code}'s {' and '.join(_differences(network, edited))}, other than the paper's, is used"
+        )
         network = edited
     layers, said = _background(network, layers)
     notes += said
@@ -75,7 +76,6 @@ def convention(source: str, network: Network, foreign: Foreign | None, code: str
     if eps is not None:
         layers = tuple(replace(x, eps=eps) if x.is_norm and x.eps is None else x for x in layers)
     preprocessing = usual(source, network)
-    notes.append(f"no preprocessing in it: {source}'s usual one is assumed, {describe(preprocessing)}")
     return Convention(network, layers, preprocessing, code in ("keras", "tflite"), tuple(notes))
 
 
@@ -149,7 +149,11 @@ def _unpadded_classifier(network: Network) -> Network:
     """torchvision leaves out the padding that SqueezeNet 1.0's release gives its last 1x1 convolution."""
 
     def rule(node: Node) -> Node:
-        return replace(node, padding=0) if isinstance(node, Conv) and node.kernel == 1 and node.padding == 1 else node
+        return (
+            replace(node, padding=0)
+            if isinstance(node, Conv) and node.kernel == 1 and node.padding == 1
+            else node
+        )
 
     return rewrite(network, rule)
 
@@ -195,7 +199,9 @@ def _differences(before: Network, after: Network) -> list[str]:
     """What an edit changed, in a user's words."""
     told = ["input size"] if before.input != after.input else []
     old, new = (list(elaborate(network).operations(aux=True)) for network in (before, after))
-    kinds = {type(a.node) is type(b.node) for (_, a), (_, b) in zip(old, new, strict=True) if a.node != b.node}
+    kinds = {
+        type(a.node) is type(b.node) for (_, a), (_, b) in zip(old, new, strict=True) if a.node != b.node
+    }
     return told + [word for same, word in ((True, "padding"), (False, "activation")) if same in kinds]
 
 

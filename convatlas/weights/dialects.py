@@ -181,15 +181,15 @@ KERAS: tuple[Dialect, ...] = (
         ("keras",), DENSENETS,
         words("conv1 conv2 pool2 conv3 pool3 conv4 pool4 conv5 block bn conv predictions fc"), separator="_",
     ),
-    Dialect(("keras",), same("inception_v3"), words("conv2d batch normalization predictions"), separator="_"),
+    Dialect(("keras",), same("inception_v3"), words("conv2d convolution2d batch batchnormalization normalization predictions"), separator="_"),
     Dialect(
         ("keras",), same("inception_resnet_v2"),
-        words("conv2d batch normalization conv 7b bn block35 block17 block8 predictions"),
+        words("conv2d convolution2d batch batchnormalization normalization conv 7b bn block35 block17 block8 predictions"),
         ours=("up", "fc"), separator="_",
     ),
     Dialect(
         ("keras",), same("xception"),
-        words("block conv sepconv depthwise pointwise bn conv2d batch normalization predictions"),
+        words("block conv sepconv depthwise pointwise bn conv2d convolution2d batch batchnormalization normalization predictions"),
         ours=("shortcut", "fc"), separator="_",
     ),
     Dialect(

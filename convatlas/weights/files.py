@@ -84,7 +84,11 @@ def from_state_dict(content: Mapping[str, object]) -> Foreign:
 
 
 def _from_tensors(
-    tensors: Mapping[str, Tensor], where: str, *, ordered: bool = True, scores: Mapping[str, object] | None = None
+    tensors: Mapping[str, Tensor],
+    where: str,
+    *,
+    ordered: bool = True,
+    scores: Mapping[str, object] | None = None,
 ) -> Foreign:
     layers = []
     for name, leaves in group(tensors).items():
@@ -111,7 +115,9 @@ def _read_numpy(path: Path) -> dict[str, Tensor]:
             arrays = {name: archive[name] for name in archive.files}
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     except AttributeError as error:
-        raise WeightsError(f"{path}: one array without a name; expected an .npz with an array a tensor") from error
+        raise WeightsError(
+            f"{path}: one array without a name; expected an .npz with an array a tensor"
+        ) from error
     except ValueError as error:
         told = "objects in it, which would need a pickle: refused, and nothing of it was run"
         raise WeightsError(f"{path}: {told if 'allow_pickle' in str(error) else error}") from error

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
-NORM_OLD = {"running_mean": "moving_mean", "running_std": "moving_variance"}  # Keras 1 wrote a variance as std
+NORM_OLD = {
+    "running_mean": "moving_mean",
+    "running_std": "moving_variance",
+}  # Keras 1 wrote a variance as std
 
 
 @dataclass
@@ -109,7 +112,9 @@ def _check_bytes(file: h5py.File, path: Path) -> None:
         for name in group:
             link = group.get(name, getlink=True)
             if not isinstance(link, h5.HardLink):
-                raise WeightsError(f"{path}: refused: {name!r} is a link ({type(link).__name__}), not weights")
+                raise WeightsError(
+                    f"{path}: refused: {name!r} is a link ({type(link).__name__}), not weights"
+                )
             item = group[name]
             if isinstance(item, h5.Group):
                 visit(item, depth + 1)
@@ -137,7 +142,9 @@ def _vars(group: h5py.Group) -> Iterator[_Module]:
         name = variables.attrs.get("name", full[-1])
         name = name.decode() if isinstance(name, bytes) else str(name)
         arrays = {key: np.asarray(variables[key]) for key in sorted(variables, key=_numbers)}
-        yield _Module(name, "".join(part.title() for part in full[-1].rstrip("_0123456789").split("_")), arrays)
+        yield _Module(
+            name, "".join(part.title() for part in full[-1].rstrip("_0123456789").split("_")), arrays
+        )
     for key in sorted(group, key=_numbers):
         if key not in ("vars", "optimizer"):
             child = group[key]
@@ -222,7 +229,9 @@ def _layers(module: _Module, path: Path) -> Iterator[Layer]:
             f" {', '.join(f'{leaf} {array.shape}' for leaf, array in named.items())}; expected a convolution, a"
             " linear layer or a batch norm"
         )
-    yield Layer(module.name, _with_bias(_tensor(kernel.T) if kernel.ndim == 2 else _convolution(kernel), named))
+    yield Layer(
+        module.name, _with_bias(_tensor(kernel.T) if kernel.ndim == 2 else _convolution(kernel), named)
+    )
 
 
 def _named(module: _Module) -> Arrays:
@@ -239,7 +248,9 @@ def _named(module: _Module) -> Arrays:
             elif len(in_order) == 2:
                 names = names[2:]
             return dict(zip(names, in_order, strict=True))
-        kernels = ["depthwise_kernel", "pointwise_kernel"] if module.kind.startswith("Separable") else ["kernel"]
+        kernels = (
+            ["depthwise_kernel", "pointwise_kernel"] if module.kind.startswith("Separable") else ["kernel"]
+        )
         arrays = dict(zip([*kernels, "bias"], in_order, strict=False))
     kernel = arrays.get("kernel")
     if kernel is not None and kernel.ndim == 4:

@@ -46,7 +46,9 @@ def match(slots: Sequence[Slot], layers: Sequence[Layer], *, tolerant: bool, cha
     for slot in slots:
         layer = given.get(slot.name)
         if carried is not None and not slot.is_norm:
-            faults.append(f"the file has a bias before {slot.name}, where the network has none and no batch norm")
+            faults.append(
+                f"the file has a bias before {slot.name}, where the network has none and no batch norm"
+            )
             carried = None
         if layer is None:
             continue

@@ -58,9 +58,7 @@ class _Graph:
     @cached_property
     def unpacked(self) -> dict[int, int]:
         """Tensor made by DEQUANTIZE -> the constant that it is made from (float16 files)."""
-        return {
-            op.integers(2)[0]: op.integers(1)[0] for code, op in self.operators if code == DEQUANTIZE
-        }
+        return {op.integers(2)[0]: op.integers(1)[0] for code, op in self.operators if code == DEQUANTIZE}
 
     def constant(self, index: int) -> np.ndarray | None:
         """A constant tensor as float32 in its own layout; None for -1 and for what is computed."""
@@ -150,7 +148,9 @@ def _layers(graph: _Graph) -> list[Layer]:
                 name,
                 tensors,
                 stride=options.integer(2) if windowed and options else None,
-                padding=("same_tf", "valid")[min(1, options.integer(0, "<b"))] if windowed and options else None,
+                padding=("same_tf", "valid")[min(1, options.integer(0, "<b"))]
+                if windowed and options
+                else None,
             )
         )
     return found

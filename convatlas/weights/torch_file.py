@@ -75,9 +75,7 @@ def unwrap(content: object, where: str) -> tuple[dict[str, Tensor], dict[str, ob
         tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
         if tensors and all(isinstance(name, str) for name in tensors):
             return strip_prefixes(tensors), around
-        around |= {
-            str(name): _plain(value) for name, value in content.items() if _plain(value) is not None
-        }
+        around |= {str(name): _plain(value) for name, value in content.items() if _plain(value) is not None}
         inner = next((name for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
         if inner is None:
             break

@@ -87,7 +87,11 @@ def _variants(network: Network, classes: int = 0) -> list[Counter[Shape]]:
     except (ShapeError, ValueError):
         return []
     return [
-        Counter(_flat(slot.shapes["weight"]) for slot in slots(version) if not slot.is_norm and "weight" in slot.shapes)
+        Counter(
+            _flat(slot.shapes["weight"])
+            for slot in slots(version)
+            if not slot.is_norm and "weight" in slot.shapes
+        )
         for version in (network, without_aux(network))
     ]
 

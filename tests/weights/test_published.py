@@ -25,7 +25,10 @@ PHOTOS = {
     "mobilenet_v1_x0_25@128": ("mobilenet_v1_x0_25", "mobilenet_v1_0.25_128.tflite"),
 }
 # README of the real data: top-1 % on the first 4,000 training images, on the test half of the JPEGs
-CIFAR = {"resnet20": ("resnet20-12fca82f.th", 99.80, 81.03), "resnet56": ("resnet56-4bfd9763.th", 100.00, 83.20)}
+CIFAR = {
+    "resnet20": ("resnet20-12fca82f.th", 99.80, 81.03),
+    "resnet56": ("resnet56-4bfd9763.th", 100.00, 83.20),
+}
 
 
 @pytest.fixture(params=PHOTOS)
