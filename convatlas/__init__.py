@@ -10,10 +10,10 @@ The face is `convatlas.api`, read when a name is first asked for: importing the 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
 from convatlas._version import __version__
 
+TYPE_CHECKING = False  # what type checkers take for true; importing it from typing would load typing
 if TYPE_CHECKING:
     from convatlas.api import (
         CatalogueNetwork,
