@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from convatlas.drawing import markup
 from convatlas.drawing.extent import extent
-from convatlas.drawing.kinds import KIND_NAMES, kind
 from convatlas.drawing.joins import SMALL
+from convatlas.drawing.kinds import KIND_NAMES, kind
 from convatlas.drawing.layout import SIZE
 from convatlas.drawing.scene import Box, Circle, Frame, Text, Thing, Wire
 from convatlas.drawing.svg import Paper, render

@@ -2,92 +2,40 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TextIO
+from dataclasses import dataclass, replace
 
-from convatlas.define import Combinator, Elaborated, Operation, Placed, Residual, Separable, Sequential, Shape
+from convatlas.define import (
+    Combinator,
+    Elaborated,
+    Gate,
+    Network,
+    Node,
+    Operation,
+    Placed,
+    Residual,
+    Separable,
+    Sequential,
+    Shape,
+    Towers,
+)
+from convatlas.drawing.columns import BOLD, DIM, RESET, aligned, cells, clip, pad, terminal_width, wants_color
 from convatlas.drawing.folding import Folder, layers
-from convatlas.drawing.kinds import kind
-from convatlas.drawing.text import ELLIPSIS
+from convatlas.drawing.kinds import is_main, kind
 from convatlas.drawing.theme import TERMINAL
 
+__all__ = [
+    "MULT_ADDS_NOTE",
+    "aligned",
+    "cells",
+    "clip",
+    "layer_table",
+    "pad",
+    "terminal_width",
+    "wants_color",
+]
+
 MULT_ADDS_NOTE = "mult-adds: multiply-accumulates of convolutions and linear layers, for one image"
-_BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
-_GAP = "  "
-
-
-def wants_color(stream: TextIO | None = None) -> bool:
-    """Whether to color what goes to `stream` (stdout): a terminal, and NO_COLOR unset (no-color.org)."""
-    stream = stream or sys.stdout
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
-
-
-def terminal_width(stream: TextIO | None = None) -> int | None:
-    """Columns of the terminal behind `stream` (stdout); None for a file or a pipe, which have no width."""
-    stream = stream or sys.stdout
-    return shutil.get_terminal_size().columns if stream.isatty() else None
-
-
-def cells(text: str) -> int:
-    """Columns that `text` takes in a terminal: two for a wide character, none for a combining mark."""
-    count = 0
-    for character in text:
-        if not unicodedata.combining(character):
-            count += 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
-    return count
-
-
-def clip(text: str, width: int) -> str:
-    """`text` in at most `width` columns, ended by an ellipsis where it was cut."""
-    if cells(text) <= width:
-        return text
-    while text and cells(text) > width - 1:
-        text = text[:-1]
-    return text + ELLIPSIS if width > 0 else ""
-
-
-def pad(text: str, width: int, *, right: bool = False) -> str:
-    """`text` filled with spaces to `width` columns."""
-    room = " " * (width - cells(text))
-    return room + text if right else text + room
-
-
-def aligned(
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    right: Sequence[int] = (),
-    width: int | None = None,
-    color: bool = False,
-    flexible: int | None = None,
-) -> str:
-    """Columns of text under a header, two spaces apart; the columns numbered in `right` are set to the right.
-
-    Where `width` columns do not hold the table, the `flexible` column (by default the widest that is not set
-    to the right) is cut with an ellipsis, down to eight columns.
-    """
-    widths = [max(map(cells, column)) for column in zip(header, *rows, strict=True)]
-    total = sum(widths) + len(_GAP) * (len(widths) - 1)
-    if width is not None and total > width:
-        left = [index for index in range(len(widths)) if index not in right] or [0]
-        chosen = flexible if flexible is not None else max(left, key=lambda index: widths[index])
-        widths[chosen] = min(widths[chosen], max(8, widths[chosen] - (total - width)))
-    lines = []
-    for index, row in enumerate([header, *rows]):
-        parts = [
-            pad(clip(cell, w), w, right=i in right)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        text = _GAP.join(parts).rstrip()
-        lines.append(f"{_BOLD}{text}{_RESET}" if color and index == 0 else text)
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -98,9 +46,12 @@ class _Line:
     words: str
     output: str
     field: str
-    parameters: str
-    mult_adds: str
+    parameters: tuple[int, ...]  # of each row that the line stands for, or the total of all
+    mult_adds: tuple[int, ...]
     style: str = ""
+    carries: bool = (
+        False  # a layer with weights, which takes the norm and the activation behind it into its line
+    )
 
 
 def layer_table(
@@ -131,8 +82,8 @@ def layer_table(
             line.words,
             line.output,
             *([line.field] if show_field else []),
-            line.parameters,
-            line.mult_adds,
+            _range(line.parameters),
+            _range(line.mult_adds),
         ]
         for line in lines
     ]
@@ -142,13 +93,13 @@ def layer_table(
     right = tuple(range(2, len(header)))
     text = aligned(header, body, right=right, width=width, flexible=1).split("\n")
     if color:
-        styles = ["", *(line.style for line in lines), _BOLD]
+        styles = ["", *(line.style for line in lines), BOLD]
         text = [
-            f"{_BOLD}{text[0]}{_RESET}",
-            *(f"{s}{t}{_RESET}" if s else t for s, t in zip(styles, text[1:], strict=True)),
+            f"{BOLD}{text[0]}{RESET}",
+            *(f"{s}{t}{RESET}" if s else t for s, t in zip(styles, text[1:], strict=True)),
         ]
     rule = "─" * min(max(map(cells, text[:1])) if not color else cells(text[0]) - 8, width or 10**6)
-    note = f"{_DIM}{MULT_ADDS_NOTE}{_RESET}" if color else MULT_ADDS_NOTE
+    note = f"{DIM}{MULT_ADDS_NOTE}{RESET}" if color else MULT_ADDS_NOTE
     return "\n".join([text[0], rule, *text[1:-1], rule, text[-1], note])
 
 
@@ -184,17 +135,21 @@ class _Table:
             else [None] * len(first.children)
         )
         place = 0
+        children: list[tuple[Node, list[_Line]]] = []
         for run in runs:
             count = run.count if run else 1
             names = [first.children[place + i][0] for i in range(count)]
             inside = [p.children[place + i][1] for p in placed for i in range(count)]
             found = [f"{path}.{n}" if path else n for path in paths for n in names]
             if len(paths) > 1 and count == 1:
-                lines += self._merged(inside, found, names[0], inner)
+                more = self._merged(inside, found, names[0], inner)
             else:
-                lines += self.rows(inside[:count], found[:count], inner)
+                more = self.rows(inside[:count], found[:count], inner)
+            children.append((inside[0].node, more))
             place += count
-        return lines
+        if self.depth is None and isinstance(first.node, Sequential | Network | Towers | Gate):
+            return lines + _merge(children)
+        return lines + [line for _, more in children for line in more]
 
     def _merged(self, placed: Sequence[Placed], paths: Sequence[str], name: str, level: int) -> list[_Line]:
         """Lines of the same child of several folded blocks, named once."""
@@ -203,7 +158,7 @@ class _Table:
         lines = self.rows(placed, paths, level, opened=True)
         return [
             self.header(name, _block_words(placed[0]), placed, level, 1),
-            *[_indented(line) for line in lines],
+            *[replace(line, name=f"  {line.name}") for line in lines],
         ]
 
     def _is_line(self, placed: Placed) -> bool:
@@ -223,23 +178,69 @@ class _Table:
         field = self.fields.get(f"{paths[-1]}.{last_path}".rstrip("."), "")
         main = max((child.node for _, child in operations), key=layers, default=None)
         hue = f"\x1b[38;5;{TERMINAL[kind(main)]}m" if isinstance(main, Operation) else ""
-        parameters = _range([p.parameters for p in placed])
-        return _Line("  " * level + name, words or "identity", _shapes(placed), field, parameters, _range([p.mult_adds for p in placed]), hue)  # fmt: skip
+        return _Line(
+            "  " * level + name,
+            words or "identity",
+            _shapes(placed),
+            field,
+            tuple(p.parameters for p in placed),
+            tuple(p.mult_adds for p in placed),
+            hue,
+            layers(first.node) == 1,
+        )
 
     def header(self, name: str, words: str, placed: Sequence[Placed], level: int, count: int = 1) -> _Line:
         """A block's line: totals of all the rows it stands for."""
         if count > 1:
             words = f"{words}, total of {count}" if words else f"total of {count}"
-        total = sum(p.parameters for p in placed), sum(p.mult_adds for p in placed)
-        shown = [f"{value:,}" if value else "" for value in total] if count >= 1 else ["", ""]
         if count == 1 and len(placed) > 1:
-            shown = [_range([p.parameters for p in placed]), _range([p.mult_adds for p in placed])]
-        return _Line("  " * level + name, words, _shapes(placed), "", shown[0], shown[1], _BOLD)
+            costs = tuple(p.parameters for p in placed), tuple(p.mult_adds for p in placed)
+        else:
+            costs = (sum(p.parameters for p in placed),), (sum(p.mult_adds for p in placed),)
+        return _Line("  " * level + name, words, _shapes(placed), "", *costs, BOLD)
 
 
-def _indented(line: _Line) -> _Line:
-    return _Line(
-        "  " + line.name, line.words, line.output, line.field, line.parameters, line.mult_adds, line.style
+def _merge(children: Sequence[tuple[Node, list[_Line]]]) -> list[_Line]:
+    """Rows in series with the norm, activation and dropout of a layer on its line: those behind it, or before it.
+
+    As in the figure, a series that begins with a norm or an activation is pre-activated.
+    """
+    out: list[_Line] = []
+    waiting: list[_Line] = []
+    ahead, open_ = False, False  # open: the last line is a layer's and may take more
+    for node, lines in children:
+        if (
+            isinstance(node, Operation)
+            and kind(node) in {"norm", "activation", "dropout"}
+            and not is_main(node)
+        ):
+            if open_ and not ahead:
+                out[-1] = _joined([out[-1], *lines], out[-1])
+            else:
+                waiting += lines
+            continue
+        if len(lines) == 1 and lines[0].carries:
+            ahead = ahead or bool(waiting)
+            out.append(_joined([*waiting, *lines], lines[0]))
+            waiting, open_ = [], True
+            continue
+        out += waiting + lines
+        waiting, ahead, open_ = [], False, False
+    if open_ and waiting:
+        out[-1] = _joined([out[-1], *waiting], out[-1])
+        waiting = []
+    return out + waiting
+
+
+def _joined(lines: Sequence[_Line], main: _Line) -> _Line:
+    """Several lines as one, under the name of the layer among them."""
+    return replace(
+        main,
+        words=" · ".join(line.words for line in lines),
+        output=lines[-1].output,
+        field=lines[-1].field,
+        parameters=tuple(map(sum, zip(*(line.parameters for line in lines), strict=True))),
+        mult_adds=tuple(map(sum, zip(*(line.mult_adds for line in lines), strict=True))),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from convatlas.drawing.kinds import show_shape
 from convatlas.drawing.joins import SMALL
+from convatlas.drawing.kinds import show_shape
 from convatlas.drawing.layout import GAP, SHAPE_GAP, SIZE, Layouter, Style
 from convatlas.drawing.scene import Band, Bar, Frame, Layout, Text, Thing, Wire
 from convatlas.drawing.text import text_width
