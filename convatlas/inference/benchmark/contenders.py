@@ -1,0 +1,126 @@
+"""The contenders: how each library's own documentation says to run a model, and how we do."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.inference.engines import Plan
+from convatlas.inference.engines.importing import import_problem
+from convatlas.inference.engines.onnxruntime import quantize
+from convatlas.inference.images import evidence
+from convatlas.inference.search import Search
+
+Call = Callable[[Tensor], Tensor]
+PLAIN_TORCH = ("eager", "folded", "onednn", "cudagraph")
+# images on which our candidates are checked and calibrated here
+CHECKED = 16
+
+
+def prepare(
+    kind: str, model: nn.Module, example: Tensor, precision: str, images: Tensor, seconds: float = 10.0
+) -> Call:
+    """A contender's callable; ConvAtlasError where it cannot be had."""
+    if kind in {"torchvision", "timm", "eager"}:
+        return eager(model, precision)
+    if kind == "onnxruntime":
+        return onnxruntime_documented(model, example, precision, images)
+    if kind == "openvino":
+        return openvino_documented(model, example, precision, images)
+    if kind in {"convatlas", "convatlas-plain"}:
+        engines = PLAIN_TORCH if kind == "convatlas-plain" else None
+        search = Search(model, example, precision, engines=engines)
+        search.begin(evidence(images, search.example, CHECKED))
+        search.run(seconds)
+        return search.take()
+    raise MisuseError(f"unknown contender {kind!r}")
+
+
+def eager(model: nn.Module, precision: str) -> Call:
+    """The model called as it is; bf16 by autocast, as torch's documentation says."""
+    if precision not in {"float32", "bf16"}:
+        raise MisuseError(f"eager torch has no {precision}")
+
+    def run(images: Tensor) -> Tensor:
+        with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            return model(images).float()
+
+    return run
+
+
+def onnxruntime_documented(model: nn.Module, example: Tensor, precision: str, images: Tensor) -> Call:
+    """torch.onnx.export, then InferenceSession with default options; int8 by quantize_static."""
+    problem = import_problem(("onnx", "onnxscript", "onnxruntime"), "onnx")
+    if problem or precision == "bf16":
+        raise ConvAtlasError(problem or "ONNX Runtime has no bf16 on a CPU")
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(model, (example,), path, input_names=["images"], dynamo=True, external_data=False)
+        if precision == "int8":
+            logging.getLogger().setLevel(logging.ERROR)
+            onnx.save(quantize(onnx.load(path), images, batch=len(example)), path)
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(None, {"images": x.numpy()})[0])
+
+
+def openvino_documented(model: nn.Module, example: Tensor, precision: str, images: Tensor) -> Call:
+    """convert_model, compile_model, call; the default precision of a CPU with AMX is bf16; int8 by nncf.quantize."""
+    problem = import_problem(("openvino",), "openvino") or (
+        import_problem(("nncf",), "openvino") if precision == "int8" else None
+    )
+    if problem:
+        raise ConvAtlasError(problem)
+    import openvino
+
+    converted = openvino.convert_model(model, example_input=example, input=list(example.shape))
+    if precision == "int8":
+        import nncf
+
+        logging.getLogger("nncf").setLevel(logging.ERROR)
+        pieces = [
+            images[i % len(images) : i % len(images) + 1].expand_as(example).contiguous()
+            for i in range(len(images))
+        ]
+        with contextlib.redirect_stdout(io.StringIO()):
+            converted = nncf.quantize(
+                converted, nncf.Dataset(pieces, lambda x: x.numpy()), subset_size=len(pieces)
+            )
+    settings = {"INFERENCE_PRECISION_HINT": "f32"} if precision == "float32" else {}
+    compiled = openvino.Core().compile_model(converted, "CPU", settings)
+    return lambda x: torch.from_numpy(compiled(x.numpy())[0].copy())
+
+
+def ours_each(
+    model: nn.Module, example: Tensor, images: Tensor, seconds: float
+) -> tuple[dict[str, Call], str]:
+    """The best of one search at each precision, over all engines and over plain torch; and its report."""
+
+    def group(plan: Plan) -> object:
+        return plan.precision, plan.engine in PLAIN_TORCH
+
+    search = Search(model, example, group=group)
+    search.begin(evidence(images, search.example, CHECKED))
+    search.run(seconds)
+    best: dict[str, Call] = {}
+    for precision in ("float32", "bf16", "int8"):
+        for name, plain in ((f"convatlas {precision}", False), (f"convatlas-plain {precision}", True)):
+            plans = [
+                p
+                for p in search.passed
+                if p.precision == precision and (not plain or p.engine in PLAIN_TORCH)
+            ]
+            if plans:
+                best[name] = search.take(lambda plan, plans=plans: plan in plans)
+    best["convatlas auto"] = search.take()
+    return best, str(search.report)

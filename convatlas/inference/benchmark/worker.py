@@ -1,0 +1,130 @@
+"""A process in which contenders run: told what to do by lines of JSON, so that rounds can alternate between processes.
+
+Memory and allocator settings of one contender then do not touch another's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+import warnings
+from typing import Any
+
+import torch
+
+from convatlas.errors import ConvAtlasError
+from convatlas.inference.benchmark import contenders, models
+
+
+class Worker:
+    """Holds a model, images, and the contenders made so far."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, contenders.Call] = {}
+
+    def model(
+        self,
+        *,
+        library: str,
+        name: str,
+        images: str,
+        state: str | None = None,
+        save: str | None = None,
+        device: str = "cpu",
+    ) -> dict[str, Any]:
+        """Make the model; load its weights, or make them sane and save them."""
+        start = time.perf_counter()
+        self.network = models.make(library, name)
+        made = time.perf_counter() - start
+        self.images = torch.load(images, weights_only=True)
+        if state:
+            self.network.load_state_dict(torch.load(state, weights_only=True, mmap=True), assign=True)
+        else:
+            models.make_sane(self.network, self.images[:16])
+        if save:
+            torch.save(self.network.state_dict(), save)
+        self.device = torch.device(device)
+        self.network.to(self.device)
+        self.images = self.images.to(self.device)
+        return {"seconds": made, "parameters": sum(p.numel() for p in self.network.parameters())}
+
+    def prepare(
+        self, *, name: str, kind: str, precision: str, batch: int, seconds: float = 10.0
+    ) -> dict[str, Any]:
+        """Make one contender, or with kind "ours" all of ours at once."""
+        start = time.perf_counter()
+        example = self._batch(batch)
+        if kind == "ours":
+            calls, report = contenders.ours_each(self.network, example, self.images, seconds)
+            self.calls.update({f"{key}, batch {batch}": call for key, call in calls.items()})
+            return {
+                "seconds": time.perf_counter() - start,
+                "made": [f"{key}, batch {batch}" for key in calls],
+                "report": report,
+            }
+        call = contenders.prepare(kind, self.network, example, precision, self.images, seconds)
+        self.calls[name] = call
+        report = str(getattr(call, "report", ""))
+        return {"seconds": time.perf_counter() - start, "made": [name], "report": report}
+
+    def run(self, *, name: str, batch: int, times: int = 1) -> dict[str, Any]:
+        """Seconds of each of `times` calls."""
+        example, seconds = self._batch(batch), []
+        for _ in range(times):
+            self._wait()
+            start = time.perf_counter()
+            self.calls[name](example)
+            self._wait()
+            seconds.append(time.perf_counter() - start)
+        return {"seconds": seconds}
+
+    def answers(self, *, name: str, batch: int) -> dict[str, Any]:
+        """The top-1 answers on the images, whole batches of them."""
+        usable = len(self.images) // batch * batch or batch
+        pieces = self._batch(usable).split(batch)
+        return {"top1": [int(i) for piece in pieces for i in self.calls[name](piece).argmax(1)]}
+
+    def memory(self) -> dict[str, Any]:
+        """Peak memory of this process and of the GPU, in bytes."""
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+        return {"process": peak, "gpu": gpu}
+
+    def drop(self, *, name: str) -> dict[str, Any]:
+        """Forget a contender."""
+        self.calls.pop(name, None)
+        return {}
+
+    def _batch(self, count: int) -> torch.Tensor:
+        repeats = -(-count // len(self.images))
+        return torch.cat([self.images] * repeats)[:count].contiguous()
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def main() -> None:
+    """Answer one line of JSON with one line of JSON until stdin ends. What libraries print goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    warnings.simplefilter("ignore")
+    worker = Worker()
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = getattr(worker, request.pop("do"))(**request)
+        except ConvAtlasError as error:
+            answer = {"error": str(error)}
+        except Exception as error:  # noqa: BLE001  one contender that fails must not end the others
+            text = " ".join(str(error).split())[:500]
+            answer = {"error": f"{type(error).__name__}: {text}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""ONNX Runtime: float32, and int8 with its own static quantization on the user's images."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from convatlas.inference.engines.base import Engine, Plan, Runner, Workbench
+from convatlas.inference.engines.importing import import_problem, version_of
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class OnnxRuntime(Engine):
+    """One session; its `run` may be called from many threads."""
+
+    name = "onnxruntime"
+
+    def missing(self) -> str | None:
+        return import_problem(("onnx", "onnxruntime"), "onnx")
+
+    def version(self) -> str:
+        return version_of("onnxruntime")
+
+    def precisions(self, device: torch.device) -> tuple[str, ...]:
+        return ("float32", "int8") if device.type == "cpu" else ()
+
+    def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
+        model = bench.onnx_model
+        if plan.precision == "int8":
+            if self.name not in bench.quantized:
+                bench.quantized[self.name] = quantize(model, bench.calibration)
+            model = bench.quantized[self.name]  # type: ignore[assignment]
+        run = session_runner(model.SerializeToString(), plan.threads)
+        return lambda _batch: run
+
+
+def session_runner(model: bytes | str, threads: int) -> Runner:
+    """A session on a CPU with this many threads a call."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {name: images.contiguous().numpy()})[0])
+
+    return run
+
+
+def quantize(model: onnx.ModelProto, images: Tensor, batch: int = 16) -> onnx.ModelProto:
+    """Static int8 in ONNX's QDQ form: u8 activations, s8 weights a channel, ranges from the images (n, C, H, W)."""
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.pieces = iter(images.split(batch))
+
+        def get_next(self) -> dict[str, object] | None:
+            piece = next(self.pieces, None)
+            return None if piece is None else {"images": piece.contiguous().numpy()}
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, source)
+        quantize_static(
+            str(source), str(target), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        )  # fmt: skip
+        return onnx.load(target)

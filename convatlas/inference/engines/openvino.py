@@ -1,0 +1,99 @@
+"""OpenVINO: float32, bf16 and int8 on Intel and ARM processors; int8 by NNCF's post-training quantization."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, Workbench
+from convatlas.inference.engines.importing import import_problem, version_of
+
+# images of the calibration that NNCF reads, at most
+SUBSET = 128
+
+
+class OpenVino(Engine):
+    """A compiled model with one stream an instance; each calling thread has its own request."""
+
+    name = "openvino"
+
+    def missing(self) -> str | None:
+        return import_problem(("onnx", "openvino"), "openvino")
+
+    def version(self) -> str:
+        return f"{version_of('openvino')}, {version_of('nncf')}"
+
+    def precisions(self, device: torch.device) -> tuple[str, ...]:
+        if device.type != "cpu":
+            return ()
+        return ("float32", "bf16", "int8") if _has_bf16() else ("float32", "int8")
+
+    def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
+        source = read(bench)
+        if plan.precision == "int8":
+            if self.name not in bench.quantized:
+                bench.quantized[self.name] = quantize(source, bench.calibration)
+            source = bench.quantized[self.name]
+        return lambda batch: compiled_runner(source, plan, (batch, *bench.example.shape[1:]))
+
+
+def read(bench: Workbench) -> Any:
+    """The recording as an OpenVINO model, batch of any size."""
+    return core().read_model(bench.onnx_model.SerializeToString())
+
+
+_CORE: list[Any] = []
+
+
+def core() -> Any:
+    """The one Core of this process."""
+    if not _CORE:
+        import openvino
+
+        _CORE.append(openvino.Core())
+    return _CORE[0]
+
+
+def _has_bf16() -> bool:
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def compiled_runner(source: Any, plan: Plan, shape: tuple[int, ...]) -> Runner:
+    """Compile for images of just this shape, which lets OpenVINO plan its memory."""
+    model = source.clone()
+    model.reshape(list(shape))
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if plan.precision != "float32" and _has_bf16() else "f32",
+        "NUM_STREAMS": plan.instances,
+        "INFERENCE_NUM_THREADS": plan.instances * plan.threads,
+    }
+    compiled = core().compile_model(model, "CPU", settings)
+    own = threading.local()
+
+    def run(images: Tensor) -> Tensor:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        result = own.request.infer([images.contiguous().numpy()], share_inputs=True)[0]
+        return torch.from_numpy(result.copy())  # the next call writes into `result`
+
+    return run
+
+
+def quantize(source: Any, images: Tensor) -> Any:
+    """int8 with ranges and bias corrections from these images (n, C, H, W)."""
+    problem = import_problem(("nncf",), "openvino")
+    if problem:
+        raise Unsuitable(f"int8 in OpenVINO needs NNCF; {problem}")
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    dataset = nncf.Dataset([image.unsqueeze(0).numpy() for image in images[:SUBSET]])
+    with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+        return nncf.quantize(source.clone(), dataset, subset_size=min(len(images), SUBSET))

@@ -1,0 +1,30 @@
+"""The engines there are, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from convatlas.errors import MisuseError
+from convatlas.inference.engines.base import Engine
+from convatlas.inference.engines.cudagraph import CudaGraph
+from convatlas.inference.engines.eager import Eager, Folded
+from convatlas.inference.engines.inductor import Inductor
+from convatlas.inference.engines.onednn import OneDnn
+from convatlas.inference.engines.onnxruntime import OnnxRuntime
+from convatlas.inference.engines.openvino import OpenVino
+
+ENGINES: dict[str, Engine] = {
+    e.name: e for e in (Eager(), Folded(), OneDnn(), CudaGraph(), Inductor(), OnnxRuntime(), OpenVino())
+}
+
+
+def engine(name: str) -> Engine:
+    """The engine of this name; MisuseError with the names there are."""
+    if name not in ENGINES:
+        raise MisuseError(f"unknown engine {name!r}; there are {', '.join(ENGINES)}")
+    return ENGINES[name]
+
+
+def engines_for(names: tuple[str, ...] | None) -> tuple[Engine, ...]:
+    """The engines to try: those named, or all but the ones that compile for minutes."""
+    if names is None:
+        return tuple(e for e in ENGINES.values())
+    return tuple(engine(name) for name in names)

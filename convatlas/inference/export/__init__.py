@@ -1,0 +1,1 @@
+"""Write a network to a file that other programs read, and prove that the file is right."""

@@ -1,0 +1,7 @@
+"""A model as a short list of plain operations, recorded from one run, and the rewrites that make it faster."""
+
+from convatlas.inference.graph.operations import Kind
+from convatlas.inference.graph.record import NotRecordable, Recording, record
+from convatlas.inference.graph.simplify import simplify
+
+__all__ = ["Kind", "NotRecordable", "Recording", "record", "simplify"]

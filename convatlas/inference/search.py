@@ -1,0 +1,209 @@
+"""The search behind `optimize`: make every candidate, judge it, time those that pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.errors import MisuseError
+from convatlas.inference.allocator import keep_memory
+from convatlas.inference.candidates import MODES, base_plans, parallel_plans, wanted_precisions
+from convatlas.inference.checking import BOUNDS, Bounds, Verdict, answers, judge
+from convatlas.inference.engines import Engine, Plan, Unsuitable, Workbench, engine, engines_for
+from convatlas.inference.engines.eager import frozen_copy, without_gradients
+from convatlas.inference.images import Evidence
+from convatlas.inference.optimized import Optimized
+from convatlas.inference.report import Report, Row
+from convatlas.inference.tiles import Tiled
+from convatlas.inference.timing import in_rounds, once
+
+# what throughput is measured on where the example is a single image
+THROUGHPUT_BATCH = 32
+# a candidate this many times slower than the best of its kind is not tried in other pieces
+HOPELESS = 1.6
+# one this many times slower is not timed beyond its first calls
+SLOW = 2.5
+
+
+class Search:
+    """One model, one shape of batch, one device: the candidates and what became of them.
+
+    group: plans compete within a group; one group for all by default, so that the slow are dropped early.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        example: Tensor,
+        precision: str = "auto",
+        *,
+        mode: str = "auto",
+        engines: Sequence[str] | None = None,
+        bounds: Mapping[str, Bounds] | None = None,
+        explain: Callable[[str], None] | None = None,
+        group: Callable[[Plan], object] | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise MisuseError(f"unknown mode {mode!r}; there are {', '.join(MODES)}")
+        self.precision, self.precisions = precision, wanted_precisions(precision)
+        self.engines = engines_for(tuple(engines) if engines is not None else None)
+        self.asked = engines is not None
+        self.bounds = {**BOUNDS, **(bounds or {})}
+        self.model = frozen_copy(model)
+        self.example = fitting(self.model, example)
+        self.device = example.device
+        self.mode = mode if mode != "auto" else ("latency" if len(example) == 1 else "throughput")
+        if self.mode == "throughput" and len(example) == 1:
+            self.example = self.example.expand(THROUGHPUT_BATCH, *example.shape[1:]).contiguous()
+        self.threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        self.tell = explain or (lambda _text: None)
+        self.group = group or (lambda _plan: None)
+        self.passed: dict[Plan, tuple[Tiled, Row]] = {}
+
+    def begin(self, found: Evidence) -> None:
+        """Answer the images in float32 eager, and set up the bench."""
+        kind = "real" if found.real else "synthetic"
+        used = {p: str(self.bounds[p]) for p in self.precisions}
+        self.evidence = found
+        self.report = Report(
+            self.mode,
+            self.precision,
+            len(self.example),
+            f"{len(found.check)} {kind} images",
+            used,
+            notes=list(found.notes),
+        )
+        if self.device.type == "cpu":
+            self.report.notes.append(keep_memory())
+        self.bench = Workbench(self.model, self.example, found.calibration, self.device)
+        self.tell("float32 eager answers the images to compare with")
+        self.reference = answers(without_gradients(self.model), found.check, 16)
+
+    def run(self, seconds: float) -> None:
+        """Try every engine in every precision, then the best in other pieces; `seconds` go into timing."""
+        for one in self.engines:
+            self._try_engine(one)
+        self._time(list(self.passed), seconds / 2, least=2)
+        if self.mode == "throughput":
+            promising = self._promising()
+            more = [
+                p
+                for plan in promising
+                for p in parallel_plans(plan, len(self.example), self.device, self.threads)
+                if self.attempt(p, variant=True)
+            ]
+            self._time(promising + more, seconds)
+
+    def attempt(self, plan: Plan, *, variant: bool = False) -> bool:
+        """Make a candidate and judge it; a variant of one that passed is judged on one batch alone."""
+        if plan.precision == "int8" and not self.evidence.enough_for_int8:
+            return False
+        self.tell(f"{plan}: preparing and checking")
+        batch = len(self.example)
+        images = self.evidence.check[:batch] if variant else self.evidence.check
+        try:
+            run = Tiled(engine(plan.engine).prepare(self.bench, plan), plan)
+            answer = answers(run, _filled(images, batch), batch)[: len(images)]
+        except Unsuitable as error:
+            self._row(plan, f"skipped: {error}")
+            return False
+        except Exception as error:  # noqa: BLE001  an engine may raise anything; the next one is tried
+            text = " ".join(str(error).split())[:300]
+            self._row(plan, f"failed: {type(error).__name__}: {text}")
+            return False
+        verdict = judge(self.reference[: len(images)], answer, self.bounds[plan.precision])
+        row = self._row(plan, f"not taken: {verdict.problem}" if verdict.problem else "", verdict)
+        if verdict.problem is None:
+            self.passed[plan] = (run, row)
+        return verdict.problem is None
+
+    def take(self, wanted: Callable[[Plan], bool] = lambda _plan: True) -> Optimized:
+        """The fastest of those that passed and are wanted; the model itself where there is none."""
+        plans = [plan for plan in self.passed if wanted(plan)]
+        if not plans:
+            self.report.notes.append("nothing passed: the model itself answers, in float32")
+            return Optimized(self.model, self.example, None, self.report)
+        best = max(plans, key=lambda plan: self.passed[plan][1].images_per_second or 0.0)
+        run, row = self.passed[best]
+        row.taken, row.outcome = True, "taken: the fastest within bounds"
+        self.report.rows.sort(key=lambda r: -(r.images_per_second or 0.0))
+        return Optimized(self.model, self.example, run, self.report)
+
+    def _try_engine(self, one: Engine) -> None:
+        problem = one.missing()
+        unplanned = Plan(one.name, self.precisions[0], 1, self.threads)
+        if problem is not None:
+            self._row(unplanned, f"skipped: {problem}")
+            return
+        plans = base_plans(one, self.precisions, self.device, self.threads)
+        if plans and not one.by_default and not self.asked:
+            self._row(unplanned, f"not tried: compiles for minutes (engines=[..., {one.name!r}])")
+            return
+        for plan in plans:
+            self.attempt(plan)
+
+    def _promising(self) -> list[Plan]:
+        """Those not hopelessly behind the best of their group."""
+        speed = {plan: row.images_per_second or 0.0 for plan, (_, row) in self.passed.items()}
+        best = {self.group(plan): 0.0 for plan in speed}
+        for plan, value in speed.items():
+            best[self.group(plan)] = max(best[self.group(plan)], value)
+        return [plan for plan, value in speed.items() if value * HOPELESS >= best[self.group(plan)]]
+
+    def _time(self, plans: list[Plan], seconds: float, least: int = 3) -> None:
+        if not plans:
+            return
+        calls = {plan: (lambda run=self.passed[plan][0]: run(self.example)) for plan in plans}
+        first = {plan: min(once(call, self.device) for _ in range(2)) for plan, call in calls.items()}
+        limit: dict[object, float] = {}
+        for plan, value in first.items():
+            limit[self.group(plan)] = min(limit.get(self.group(plan), value * SLOW), value * SLOW)
+        for plan in [p for p in calls if first[p] > limit[self.group(p)]]:
+            del calls[plan]
+            self._measured(plan, first[plan])
+        self.tell(f"timing {len(calls)} candidates in alternating rounds")
+        for plan, timing in in_rounds(calls, self.device, seconds=seconds, least=least).items():
+            self._measured(plan, timing.typical)
+
+    def _measured(self, plan: Plan, seconds: float) -> None:
+        row = self.passed[plan][1]
+        row.images_per_second, row.outcome = len(self.example) / seconds, "slower"
+
+    def _row(self, plan: Plan, outcome: str, verdict: Verdict | None = None) -> Row:
+        row = Row(plan, outcome, verdict=verdict)
+        self.report.rows.append(row)
+        return row
+
+
+def fitting(model: nn.Module, example: Tensor) -> Tensor:
+    """The example as detached float32, if the model takes it; MisuseError says what it takes and what it got."""
+    if (
+        not isinstance(example, Tensor)
+        or example.dim() != 4
+        or len(example) == 0
+        or not example.is_floating_point()
+    ):
+        got = (
+            f"{example.dtype} {tuple(example.shape)}"
+            if isinstance(example, Tensor)
+            else type(example).__name__
+        )
+        raise MisuseError(f"example: expected a float batch (N, C, H, W) with N >= 1, received {got}")
+    try:
+        with torch.no_grad():
+            logits = model(example[:1].float())
+    except (RuntimeError, ValueError, IndexError) as error:
+        text = " ".join(str(error).split())
+        raise MisuseError(f"example: the network does not take {tuple(example.shape)}: {text}") from error
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        what = f"{type(logits).__name__} {tuple(getattr(logits, 'shape', ()))}"
+        raise MisuseError(f"the model must answer logits (N, classes), it answers {what}")
+    return example.detach().float()
+
+
+def _filled(images: Tensor, batch: int) -> Tensor:
+    """Images repeated up to a whole number of batches, so that candidates meet one size only."""
+    missing = -len(images) % batch
+    return torch.cat([images, images[:1].expand(missing, *images.shape[1:])]) if missing else images
