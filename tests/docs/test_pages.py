@@ -74,3 +74,31 @@ def test_python_of_a_page_compiles_and_names_what_there_is(page: Path) -> None:
 def _closed(block: str) -> str:
     """A block may end in a row of a table, as it stands inside a call."""
     return re.sub(r"^(\w+)=(.*),$", r"\1=\2", block, flags=re.MULTILINE)
+
+
+def shown_outputs() -> list[tuple[str, str, list[str]]]:
+    """(page, command, lines shown below it); `...` stands for lines left out."""
+    found = []
+    for page in PAGES:
+        lines = page.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if line.startswith("    $ convatlas "):
+                output = []
+                for below in lines[number + 1 :]:
+                    if not below.startswith("    ") or below.startswith("    $ "):
+                        break
+                    output.append(below[4:])
+                if output:
+                    found.append((page.name, line.removeprefix("    $ convatlas "), output))
+    return found
+
+
+@pytest.mark.parametrize(("page", "line", "output"), shown_outputs())
+def test_an_output_that_a_page_shows_is_what_the_command_prints(
+    page: str, line: str, output: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert frame.main(shlex.split(line)) == 0
+    printed = iter(capsys.readouterr().out.splitlines())
+    for shown in output:
+        if shown != "...":
+            assert shown in printed, f"{page} shows a line that `convatlas {line}` does not print: {shown}"
