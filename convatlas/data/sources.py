@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class DataSource:
     description: str = ""
     split: dict[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    opened: dict[str, object] = field(default_factory=dict)  # spec, root and seed: opens the same again
 
     def record(self) -> dict[str, object]:
         """What a run stores: enough to tell a changed set at resume. JSON-able."""
@@ -32,6 +34,7 @@ class DataSource:
             "train": len(self.train),
             "test": len(self.test),
             "split": self.split,
+            "opened": self.opened,
             "fingerprint": f"{self.train.fingerprint()}-{self.test.fingerprint()}",
         }
 
@@ -63,6 +66,18 @@ def open_data(
     """
     text = os.fspath(spec)
     place = None if root is None else Path(root)
+    found = _open(text, place, seed, test_share, download)
+    known = text in NAMED or text.startswith(("http://", "https://"))
+    opened = {
+        "spec": text if known else str(Path(text).absolute()) if Path(text).exists() else text,
+        "root": None if place is None else str(place.absolute()),
+        "seed": seed,
+        "test_share": test_share,
+    }
+    return dataclasses.replace(found, opened=opened)
+
+
+def _open(text: str, place: Path | None, seed: int, test_share: float, download: bool) -> DataSource:
     if text in NAMED:
         return _named(text, place, seed, test_share, download)
     if is_shards_spec(text):
