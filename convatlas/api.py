@@ -209,18 +209,19 @@ def create_model(
     """Build the torch module of a network, initialized by its paper's rule, or with `weights` in it.
 
     network: a name or a definition. weights: a run folder, a file, an address, or a library that publishes
-    them (torchvision, timm, keras). What does not fit is an error that lists it; nothing is half loaded.
+    them (torchvision, timm, keras). What does not fit is an error that lists it; nothing is half loaded. The
+    model's `network` is what the weights were trained as (padding, folded batch norm); another `num_classes` than
+    theirs gives it a new classifier.
     """
+    _need_torch()
     from convatlas import modules
 
     found = catalogue.network(network) if isinstance(network, str) else network
-    definition = _edited(found, input, num_classes, width)
-    model = modules.build(definition, init=weights is None)
-    if weights is not None:
-        from convatlas.weights.known import resolve
+    if weights is None:
+        return modules.build(_edited(found, input, num_classes, width))
+    from convatlas.weights.assemble import model_from
 
-        load_checkpoint(model, resolve(str(weights), definition.name))
-    return model
+    return model_from(weights, _edited(found, None, None, width), num_classes, input)
 
 
 def load_checkpoint(
@@ -230,6 +231,7 @@ def load_checkpoint(
 
     The report has what came with them: source, preprocessing, class names. Everything fits, or nothing is touched.
     """
+    _need_torch()
     from convatlas.weights.checkpoint import load_checkpoint as load
 
     return load(model, checkpoint, source)
@@ -247,6 +249,15 @@ def optimize(
     precision: auto, float32, bf16 or int8. accuracy_data: real images as the model takes them, for the check and
     for int8. explain: told every candidate, its speed, its error and why it was or wasn't taken, as print.
     """
+    _need_torch()
     from convatlas.inference import optimize as find
 
     return find(model, example, precision, accuracy_data, explain=explain)
+
+
+def _need_torch() -> None:
+    """Say which extra brings torch, where a module lower down would only fail to import it."""
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtra("PyTorch", "torch") from error
