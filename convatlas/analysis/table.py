@@ -63,8 +63,8 @@ def layers(elaborated: Elaborated, *, aux: bool = False) -> list[Layer]:
     if aux:
         before: dict[str, ReceptiveField] = {}
         here = POINT
-        for name, row in elaborated.rows:
-            here = before[name] = here.then(fields.relative(row))
+        for name, placed in elaborated.rows:
+            here = before[name] = here.then(fields.relative(placed))
         for row, head in elaborated.aux:
             operations += head.operations(f"aux.{row}")
             seen += fields.walk(head, before[row])

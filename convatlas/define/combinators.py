@@ -81,7 +81,7 @@ class Combinator(Node):
 
 
 def _rebuild(kind: type[Combinator], children: Children, settings: dict[str, object]) -> Combinator:
-    return kind(**dict(children), **settings)  # type: ignore[arg-type]
+    return kind(**dict(children), **settings)
 
 
 class Sequential(Combinator):
@@ -180,7 +180,7 @@ class Residual(Combinator):
         self._set(children=children, scale=scale, survival=survival)
 
     def with_children(self, children: Children) -> Self:
-        return type(self)(**dict(children), scale=self.scale, survival=self.survival)  # type: ignore[arg-type]
+        return type(self)(**dict(children), scale=self.scale, survival=self.survival)
 
     def settings(self) -> dict[str, object]:
         return {k: v for k, v in (("scale", self.scale), ("survival", self.survival)) if v != 1}

@@ -6,7 +6,8 @@ All are maps over the tree: `rewrite` visits every node once, children first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace as with_fields
+from dataclasses import fields
+from dataclasses import replace as with_fields
 from typing import TypeVar
 
 from convatlas.define.combinators import Children, Combinator, Gate, Residual, Sequential, Towers
@@ -70,15 +71,14 @@ def classifier(rows: Children) -> str | None:
 def _at(rows: Children, path: str, change: Callable[[Node], Node]) -> Children:
     """`rows` with the node at `path` changed."""
     name, _, rest = path.partition(".")
-    return tuple(
-        (
-            n,
-            (child.with_children(_at(child.children, rest, change)) if rest else change(child))
-            if n == name
-            else child,
-        )  # type: ignore[attr-defined]
-        for n, child in rows
-    )
+
+    def changed(child: Node) -> Node:
+        if not rest:
+            return change(child)
+        assert isinstance(child, Combinator)  # `classifier` gave the path
+        return child.with_children(_at(child.children, rest, change))
+
+    return tuple((n, changed(child) if n == name else child) for n, child in rows)
 
 
 def _on_classifiers(network: N, change: Callable[[Node], Node]) -> N:
@@ -113,7 +113,7 @@ def with_classes(network: N, classes: int) -> N:
             raise ShapeError(
                 f"the RBF output has a fixed code for each of its {node.width} classes and cannot have {classes}; use lenet5"
             )
-        return with_fields(node, width=classes)  # type: ignore[type-var,call-arg]
+        return with_fields(node, width=classes)  # type: ignore[type-var]
 
     return _on_classifiers(network, change)
 

@@ -266,7 +266,10 @@ def lower_lane(node: Node, count: int, path: str = "") -> Node:
             rows = tuple((name, lower_lane(child, count, f"{path}.{name}")) for name, child in node.children)
             return node.with_children(rows)
     kind = type(node).__name__
-    raise ShapeError(f"{kind} cannot stand inside Towers; convolutions, activations, pooling, batch norm and dropout can", path)
+    raise ShapeError(
+        f"{kind} cannot stand inside Towers; convolutions, activations, pooling, batch norm and dropout can",
+        path,
+    )
 
 
 def _sum(node: Node, shape: Shape, output: Shape, placed: list[tuple[str, Placed]]) -> Placed:

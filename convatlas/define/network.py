@@ -28,7 +28,7 @@ class Network(Combinator):
     def __init__(
         self,
         *,
-        input: Shape,  # noqa: A002  the field's word
+        input: Shape,
         aux: Mapping[str, Node] | None = None,
         init: str = "he",
         name: str = "",
@@ -57,7 +57,7 @@ class Network(Combinator):
         rows: Children | None = None,
         aux: Children | None = None,
         input: Shape | None = None,
-        name: str | None = None,  # noqa: A002
+        name: str | None = None,
     ) -> Self:
         """The same network but for what is given; subclasses keep what else they carry."""
         return type(self)(
@@ -80,7 +80,7 @@ class Network(Combinator):
 
 def _rebuild_network(
     kind: type[Network], rows: Children, aux: Children, input: Shape, init: str, name: str
-) -> Network:  # noqa: A002
+) -> Network:
     return kind(rows=rows, aux=dict(aux), input=input, init=init, name=name)
 
 

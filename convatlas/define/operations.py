@@ -73,7 +73,7 @@ class Operation(Node):
 def _maps(op: Operation, shape: Shape) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise ShapeError(f"{op.kind} needs feature maps, channels x height x width; received {show(shape)}")
-    return shape  # type: ignore[return-value]
+    return shape
 
 
 def _check_window(op: Operation, kernel: Pair, stride: Pair, padding: Padding) -> None:

@@ -47,7 +47,9 @@ def pictures(paths: Iterable[str]) -> list[Picture]:
     """
     found = [picture for path in paths for picture in _expand(path)]
     if not found:
-        raise MisuseError(f"no picture in {', '.join(map(str, paths)) or 'nothing'}; give files, folders, patterns, URLs or -")
+        raise MisuseError(
+            f"no picture in {', '.join(map(str, paths)) or 'nothing'}; give files, folders, patterns, URLs or -"
+        )
     return found
 
 
@@ -87,6 +89,11 @@ def _fetch(address: str) -> bytes:
     try:
         with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:  # noqa: S310  http and https alone get here
             data: bytes = answer.read(_MOST_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise ImageError(
+            address, f"cannot be fetched: the server answers {error.code} {error.reason}"
+        ) from None
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise ImageError(address, f"cannot be fetched: {getattr(error, 'reason', error)}") from None
     if len(data) > _MOST_BYTES:

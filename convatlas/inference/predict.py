@@ -42,12 +42,19 @@ class Prediction:
         """As the command line prints it in JSON."""
         if self.error is not None:
             return {"path": self.path, "error": self.error}
-        guesses = [{"label": g.label, "index": g.index, "probability": round(g.probability, 6)} for g in self.guesses]
+        guesses = [
+            {"label": g.label, "index": g.index, "probability": round(g.probability, 6)} for g in self.guesses
+        ]
         return {"path": self.path, "predictions": guesses}
 
 
 def predict(
-    classifier: Classifier, pictures: Sequence[Picture], *, top: int = 5, batch: int = 16, workers: int | None = None
+    classifier: Classifier,
+    pictures: Sequence[Picture],
+    *,
+    top: int = 5,
+    batch: int = 16,
+    workers: int | None = None,
 ) -> Iterator[Prediction]:
     """One prediction a picture, in order. A picture that cannot be read gives its error, and the rest goes on."""
     read = reader(classifier)
@@ -77,7 +84,8 @@ def reader(classifier: Classifier) -> Callable[[Picture], np.ndarray]:
     """
     channels, height, width = classifier.network.input
     if channels == 1:
-        style = "digits" if classifier.provenance.get("data") == "digits" else "mnist"
+        data = classifier.provenance.get("data")
+        style = "digits" if isinstance(data, dict) and data.get("name") == "digits" else "mnist"
         return lambda picture: _digit(picture, style, (height, width))
     preprocessing = classifier.preprocessing
     return lambda picture: crop_pixels(read_image(picture.read(), picture.name), preprocessing)
@@ -88,7 +96,9 @@ def _digit(picture: Picture, style: str, size: tuple[int, int]) -> np.ndarray:
 
     pixels = digit_image(read_image(picture.read(), picture.name), style)
     if pixels.shape[1:] != size:
-        pixels = torch.nn.functional.interpolate(pixels[None].float(), size, mode="bilinear", antialias=True)[0].byte()
+        pixels = torch.nn.functional.interpolate(pixels[None].float(), size, mode="bilinear", antialias=True)[
+            0
+        ].byte()
     return pixels.permute(1, 2, 0).numpy()
 
 

@@ -51,13 +51,17 @@ def _join_and_apply(step: nn.Module, *features: Tensor) -> Tensor:
 class Gate(nn.Sequential):
     """The rows' output, one value a channel, times the input (squeeze and excite)."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's word
+    def forward(self, input: Tensor) -> Tensor:
         weights = super().forward(input)
         return input * weights.reshape(*weights.shape[:2], 1, 1) if weights.dim() == 2 else input * weights
 
 
 class Residual(Block):
     """shortcut(x) + scale * body(x), then `then`; with stochastic depth as its paper has it."""
+
+    body: nn.Module
+    shortcut: nn.Module
+    then: nn.Module
 
     def __init__(self, children: Iterable[tuple[str, nn.Module]], scale: float, survival: float) -> None:
         super().__init__(children)
@@ -72,7 +76,12 @@ class Residual(Block):
 
     def _drops(self) -> bool:
         # one draw a mini-batch (Huang et al. 2016, §3); a compiled graph multiplies by the draw instead
-        return self.training and self.survival < 1 and not torch.compiler.is_compiling() and bool(torch.rand(()) >= self.survival)
+        return (
+            self.training
+            and self.survival < 1
+            and not torch.compiler.is_compiling()
+            and bool(torch.rand(()) >= self.survival)
+        )
 
     def _sum(self, x: Tensor, shortcut: Tensor) -> Tensor:
         y = self.body(x)
@@ -86,20 +95,27 @@ class Residual(Block):
         return shortcut + y
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{k}={v}" for k, v in (("scale", self.scale), ("survival", self.survival)) if v != 1)
+        return ", ".join(
+            f"{k}={v}" for k, v in (("scale", self.scale), ("survival", self.survival)) if v != 1
+        )
 
 
 class ConvNet(Block):
     """A whole network; `network` is its definition. `forward` always returns logits (N, classes)."""
 
-    def __init__(self, children: Iterable[tuple[str, nn.Module]], heads: Iterable[tuple[str, nn.Module]], network: Network) -> None:
+    def __init__(
+        self,
+        children: Iterable[tuple[str, nn.Module]],
+        heads: Iterable[tuple[str, nn.Module]],
+        network: Network,
+    ) -> None:
         super().__init__(children)
         self.network = network
         self._rows = tuple(self._modules)
-        heads = dict(heads)
-        if heads:
-            self.aux = nn.ModuleDict(heads)
-        self._heads = tuple(heads)
+        named = dict(heads)
+        if named:
+            self.aux = nn.ModuleDict(named)
+        self._heads = tuple(named)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W)."""
@@ -128,7 +144,11 @@ class ConvNet(Block):
                 except AttributeError:
                     raise KeyError(f"no row {name!r}; top rows: {', '.join(self._rows)}") from None
                 # cloned, since a ReLU that follows may work in place
-                hooks.append(module.register_forward_hook(lambda _m, _i, out, name=name: caught.__setitem__(name, out.clone())))
+                hooks.append(
+                    module.register_forward_hook(
+                        lambda _m, _i, out, name=name: caught.__setitem__(name, out.clone())
+                    )
+                )
             self(x)
         finally:
             for hook in hooks:

@@ -11,7 +11,7 @@ from torch import nn
 from convatlas.define import Elaborated, Network, Placed, elaborate
 from convatlas.define import combinators as c
 from convatlas.define import operations as o
-from convatlas.define.window import fixed_padding
+from convatlas.define.window import Padding, fixed_padding
 from convatlas.modules import blocks, layers
 from convatlas.modules.initialize import initialize
 
@@ -88,16 +88,21 @@ class _Builder:
             case c.Residual():
                 # a dropped body leaves the input itself to `then`, and that belongs to the row before
                 own_sum = node.survival == 1
-                children = ((name, self.node(child, inplace=name == "then" and own_sum)) for name, child in placed.children)
+                children = (
+                    (name, self.node(child, inplace=name == "then" and own_sum))
+                    for name, child in placed.children
+                )
                 return blocks.Residual(children, node.scale, node.survival)
         raise TypeError(f"{type(node).__name__}: no module for it")
 
 
-def _rules(padding: o.Padding) -> tuple[int | str, int | str]:
+def _rules(padding: Padding) -> tuple[int | str, int | str]:
     return padding if isinstance(padding, tuple) else (padding, padding)
 
 
-def _even(rules: tuple[int | str, int | str], kernel: tuple[int, int], dilation: int = 1) -> tuple[int, int] | None:
+def _even(
+    rules: tuple[int | str, int | str], kernel: tuple[int, int], dilation: int = 1
+) -> tuple[int, int] | None:
     """Padding as torch has it, the same on both sides, or None where the rules need more."""
     fixed = [fixed_padding(rule, (k - 1) * dilation + 1) for rule, k in zip(rules, kernel, strict=True)]
     if all(sides is not None and sides[0] == sides[1] for sides in fixed):
@@ -129,10 +134,12 @@ def _pool(op: o.MaxPool | o.AvgPool) -> nn.Module:
         return layers.PaddedPool2d("max", kernel, stride, rules, ceil=op.ceil)
     if native:
         return nn.AvgPool2d(kernel, stride, even, ceil_mode=op.ceil, count_include_pad=op.count_include_pad)  # type: ignore[arg-type]
-    return layers.PaddedPool2d("average", kernel, stride, rules, ceil=op.ceil, count_include_pad=op.count_include_pad)
+    return layers.PaddedPool2d(
+        "average", kernel, stride, rules, ceil=op.ceil, count_include_pad=op.count_include_pad
+    )
 
 
-def _operation(op: o.Operation, channels: int, *, inplace: bool) -> nn.Module:  # noqa: C901, PLR0911, PLR0912  one case an operation
+def _operation(op: o.Operation, channels: int, *, inplace: bool) -> nn.Module:
     match op:
         case o.Conv() | o.DepthwiseConv():
             return _conv(op, channels)
@@ -169,7 +176,9 @@ def _operation(op: o.Operation, channels: int, *, inplace: bool) -> nn.Module:  
         case o.GlobalMaxPool():
             return layers.GlobalMaxPool()
         case o.LRN():
-            return nn.LocalResponseNorm(op.size, op.alpha * op.size, op.beta, op.k)  # torch divides alpha by the size
+            return nn.LocalResponseNorm(
+                op.size, op.alpha * op.size, op.beta, op.k
+            )  # torch divides alpha by the size
         case o.ChannelShuffle():
             return layers.ChannelShuffle(op.groups)
         case o.Slice():
@@ -177,10 +186,11 @@ def _operation(op: o.Operation, channels: int, *, inplace: bool) -> nn.Module:  
         case o.PadShortcut():
             return layers.PadShortcut(channels, op.width, op.stride, op.where)
         case o.TableConv():
-            return layers.TableConv2d(channels, o.pair(op.kernel), o.pair(op.stride), _rules(op.padding), op.table, bias=op.bias)
+            return layers.TableConv2d(
+                channels, o.pair(op.kernel), o.pair(op.stride), _rules(op.padding), op.table, bias=op.bias
+            )
         case o.Subsampling():
             return layers.Subsampling(channels, op.kernel, op.stride or op.kernel)
         case o.RBF():
             return layers.RBF(op.codes)
     raise TypeError(f"{type(op).__name__}: no module for it")
-

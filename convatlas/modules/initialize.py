@@ -32,14 +32,13 @@ def initialize(model: nn.Module, rule: str) -> None:
                 module.bias.zero_()
         if rule == "alexnet":
             _alexnet_biases(weighted)
-        for module in model.modules():
-            _special(module)
+        for other in model.modules():
+            _special(other)
 
 
 def _special(module: nn.Module) -> None:
     if isinstance(module, TableConv2d):
-        bound = 2.4 / module.fan_in.view(-1, 1, 1)
-        module.weight.uniform_(-1, 1).mul_(bound)
+        module.weight.uniform_(-1, 1).mul_(2.4 / module.fan_in.view(-1, 1, 1))
         if module.bias is not None:
             module.bias.zero_()
     elif isinstance(module, Subsampling):
@@ -88,7 +87,8 @@ def _truncated_normal(module: Weighted) -> None:
 def _alexnet_biases(weighted: list[Weighted]) -> None:
     convs = [m for m in weighted if isinstance(m, nn.Conv2d)]
     linears = [m for m in weighted if isinstance(m, nn.Linear)]
-    for module in (*(convs[i] for i in (1, 3, 4) if i < len(convs)), *linears[:-1]):
+    ones: list[Weighted] = [*(convs[i] for i in (1, 3, 4) if i < len(convs)), *linears[:-1]]
+    for module in ones:
         if module.bias is not None:
             module.bias.fill_(1)
 

@@ -12,10 +12,13 @@ from torch.nn import functional as F
 from convatlas.define.window import Window, fixed_padding, tf_padding, window
 
 
-def pads_at(size: tuple[int, int], span: tuple[int, int], stride: tuple[int, int], rules: tuple[int | str, ...]) -> list[int]:
+def pads_at(
+    size: tuple[int, int], span: tuple[int, int], stride: tuple[int, int], rules: tuple[int | str, ...]
+) -> list[int]:
     """Padding for `F.pad` (left, right, top, bottom) by the rules of `define.window`, for maps of this size."""
     rows, columns = (
-        fixed_padding(rule, s) or tf_padding(n, s, t) for n, s, t, rule in zip(size, span, stride, rules, strict=True)
+        fixed_padding(rule, s) or tf_padding(n, s, t)
+        for n, s, t, rule in zip(size, span, stride, rules, strict=True)
     )
     return [*columns, *rows]
 
@@ -27,7 +30,7 @@ class PaddedConv2d(nn.Conv2d):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.rules = rules
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's word
+    def forward(self, input: Tensor) -> Tensor:
         span = tuple((k - 1) * d + 1 for k, d in zip(self.kernel_size, self.dilation, strict=True))
         pads = pads_at(tuple(input.shape[2:]), span, self.stride, self.rules)  # type: ignore[arg-type]
         return super().forward(F.pad(input, pads) if any(pads) else input)

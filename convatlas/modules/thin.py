@@ -12,6 +12,7 @@ torch's kernels go value by value, and write the index of each maximum.
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeVar
@@ -143,6 +144,6 @@ def _pool_first(parent: nn.Module) -> None:
     if rows and getattr(parent, "_heads", ()):
         return  # an auxiliary head looks at what a row gives out
     modules: OrderedDict[str, nn.Module] = parent._modules  # type: ignore[assignment]
-    for first, second in zip(names, names[1:], strict=False):
+    for first, second in itertools.pairwise(names):
         if isinstance(modules[first], _MONOTONE) and isinstance(modules[second], PairMaxPool2d):
             modules[first], modules[second] = modules[second], modules[first]

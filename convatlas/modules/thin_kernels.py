@@ -42,7 +42,7 @@ def pair_mean(x: Tensor) -> Tensor:
 
 
 def tanh(x: Tensor) -> Tensor:
-    """tanh in float32: torch's vectorized float32 tanh and two conversions take half the time of its bf16 one."""
+    """Tanh in float32: torch's vectorized float32 tanh and two conversions take half the time of its bf16 one."""
     return _Tanh.apply(x)  # type: ignore[no-any-return]
 
 
@@ -88,7 +88,9 @@ class _Banded(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+    def backward(
+        ctx: FunctionCtx, grad: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         windows, matrix = ctx.saved_tensors  # type: ignore[attr-defined]
         n, c, h, w, o, kh, kw, oh, ow = ctx.sizes  # type: ignore[attr-defined]
         (down, across), kind, weight_kind, bias_kind = ctx.kinds  # type: ignore[attr-defined]

@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from convatlas.define import Placed
 from convatlas.define import combinators as c
 from convatlas.define import operations as o
+from convatlas.define.window import Padding
 
-Scalar = int | float | bool | str | None | tuple  # what stands as a literal
+Scalar = int | float | bool | str | None | tuple[object, ...]  # what stands as a literal
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Stands where a function's parameter of this name is printed in place of a literal."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -17,10 +25,10 @@ class Call:
     """``function(name=argument, ...)``. `named` arguments print their names; an argument is a literal or a call."""
 
     function: str
-    arguments: tuple[tuple[str, Scalar | Call], ...]
+    arguments: tuple[tuple[str, Scalar | Call | Parameter], ...]
     named: bool = False
 
-    def scalars(self, path: str = "") -> Iterator[tuple[str, Scalar]]:
+    def scalars(self, path: str = "") -> Iterator[tuple[str, Scalar | Parameter]]:
         """(dotted path, literal) of every literal below, in order."""
         for name, value in self.arguments:
             here = f"{path}.{name}" if path else name
@@ -51,13 +59,23 @@ def expression(placed: Placed, *, inplace: bool = False) -> Call:
             parallel = tuple((name, expression(child)) for name, child in placed.children)
             return Call(type(node).__name__, parallel, named=True)
         case c.Residual():
-            children = tuple((name, expression(child, inplace=name == "then" and node.survival == 1)) for name, child in placed.children)
-            settings = tuple((k, v) for k, v in node.settings().items())
-            return Call("Residual", children + settings, named=True)  # type: ignore[arg-type]
+            children = tuple(
+                (name, expression(child, inplace=name == "then" and node.survival == 1))
+                for name, child in placed.children
+            )
+            settings = (("scale", node.scale), ("survival", node.survival))
+            kept = tuple((name, value) for name, value in settings if value != 1)
+            return Call("Residual", (*children, *kept), named=True)
     raise TypeError(f"{type(node).__name__}: no source for it")
 
 
-_OWN_OUTPUT = (o.Conv, o.DepthwiseConv, o.TableConv, o.Linear, o.BatchNorm)  # as in modules.build: safe before an in-place ReLU
+_OWN_OUTPUT = (
+    o.Conv,
+    o.DepthwiseConv,
+    o.TableConv,
+    o.Linear,
+    o.BatchNorm,
+)  # as in modules.build: safe before an in-place ReLU
 
 
 def series(children: tuple[tuple[str, Placed], ...]) -> tuple[tuple[str, Call], ...]:
@@ -65,7 +83,9 @@ def series(children: tuple[tuple[str, Placed], ...]) -> tuple[tuple[str, Call], 
     before: Placed | None = None
     rows = []
     for name, child in children:
-        rows.append((name, expression(child, inplace=before is not None and isinstance(before.node, _OWN_OUTPUT))))
+        rows.append(
+            (name, expression(child, inplace=before is not None and isinstance(before.node, _OWN_OUTPUT)))
+        )
         before = child
     return tuple(rows)
 
@@ -76,16 +96,16 @@ def _short(value: o.Pair) -> o.Pair:
 
 def _pads(placed: Placed) -> tuple[int, int, int, int]:
     """Padding left, right, top, bottom that the windows read on this input; negative where rows are left over."""
-    rows, columns = placed.node.windows(placed.input)  # type: ignore[attr-defined]
+    rows, columns = placed.node.windows(placed.input)
     sides = []
     for w, n in ((columns, placed.input[2]), (rows, placed.input[1])):
         sides += [w.before, (w.output - 1) * w.stride + w.span - w.before - n]
-    return tuple(sides)  # type: ignore[return-value]
+    return tuple(sides)
 
 
 def _symmetric(placed: Placed) -> o.Pair | None:
     """Padding as torch takes it, or None where the sides differ in what they need."""
-    rows, columns = placed.node.windows(placed.input)  # type: ignore[attr-defined]
+    rows, columns = placed.node.windows(placed.input)
     for w, n in ((rows, placed.input[1]), (columns, placed.input[2])):
         if (n + 2 * w.before - w.span) // w.stride + 1 != w.output:
             return None
@@ -103,7 +123,11 @@ def _conv(node: o.Conv | o.DepthwiseConv, placed: Placed) -> Call:
     ]
     arguments.append(("padding", even) if even is not None else ("pads", _pads(placed)))
     groups = placed.input[0] if depthwise else node.groups  # type: ignore[union-attr]
-    optional = (("groups", groups, 1), ("bias", node.bias, True), ("dilation", getattr(node, "dilation", 1), 1))
+    optional = (
+        ("groups", groups, 1),
+        ("bias", node.bias, True),
+        ("dilation", getattr(node, "dilation", 1), 1),
+    )
     arguments += [(name, value) for name, value, default in optional if value != default]
     return Call("nn.Conv2d" if even is not None else "PaddedConv2d", tuple(arguments))
 
@@ -130,7 +154,7 @@ def _pool(node: o.MaxPool | o.AvgPool, placed: Placed) -> Call:
     return Call("PaddedAvgPool2d" if average else "PaddedMaxPool2d", tuple(arguments))
 
 
-def _rule_free(padding: o.Padding) -> bool:
+def _rule_free(padding: Padding) -> bool:
     """Whether torch's own pooling knows this padding: numbers, or odd kernels under the start-point rule."""
     return padding != "same_tf"
 
@@ -148,16 +172,28 @@ def _operation(node: o.Operation, placed: Placed, *, inplace: bool) -> Call:
         case o.BatchNorm():
             optional = (("eps", node.eps, 1e-5), ("momentum", node.momentum, 0.1))
             kept = tuple((name, value) for name, value, default in optional if value != default)
-            return Call("nn.BatchNorm2d" if node.scale else "ShiftedNorm2d", (("num_features", placed.input[0]), *kept))
+            return Call(
+                "nn.BatchNorm2d" if node.scale else "ShiftedNorm2d",
+                (("num_features", placed.input[0]), *kept),
+            )
         case o.LRN():
-            settings = (("size", node.size), ("alpha", node.alpha * node.size), ("beta", node.beta), ("k", node.k))
+            settings = (
+                ("size", node.size),
+                ("alpha", node.alpha * node.size),
+                ("beta", node.beta),
+                ("k", node.k),
+            )
             return Call("nn.LocalResponseNorm", settings)
         case o.ReLU():
             return Call("nn.ReLU", in_place)
         case o.ReLU6():
             return Call("nn.ReLU6", in_place)
         case o.Tanh():
-            return Call("nn.Tanh", ()) if (node.scale, node.slope) == (1, 1) else Call("Tanh", (("scale", node.scale), ("slope", node.slope)))
+            return (
+                Call("nn.Tanh", ())
+                if (node.scale, node.slope) == (1, 1)
+                else Call("Tanh", (("scale", node.scale), ("slope", node.slope)))
+            )
         case o.Softmax():
             return Call("nn.Softmax", (("dim", 1),))
         case o.Dropout():
@@ -165,12 +201,27 @@ def _operation(node: o.Operation, placed: Placed, *, inplace: bool) -> Call:
         case o.PadShortcut():
             added = node.width - placed.input[0]
             before = added // 2 if node.where == "both" else 0
-            return Call("PadShortcut", (("stride", node.stride), ("before", before), ("after", added - before)))
+            return Call(
+                "PadShortcut", (("stride", node.stride), ("before", before), ("after", added - before))
+            )
         case o.Subsampling():
-            return Call("Subsampling", (("channels", placed.input[0]), ("kernel_size", node.kernel), ("stride", node.stride or node.kernel)))
+            return Call(
+                "Subsampling",
+                (
+                    ("channels", placed.input[0]),
+                    ("kernel_size", node.kernel),
+                    ("stride", node.stride or node.kernel),
+                ),
+            )
         case o.TableConv():
-            head = (("in_channels", placed.input[0]), ("kernel_size", _short(node.kernel)), ("stride", _short(node.stride)))
-            return Call("TableConv2d", (*head, ("pads", _pads(placed)), ("bias", node.bias), ("table", node.table)))
+            head = (
+                ("in_channels", placed.input[0]),
+                ("kernel_size", _short(node.kernel)),
+                ("stride", _short(node.stride)),
+            )
+            return Call(
+                "TableConv2d", (*head, ("pads", _pads(placed)), ("bias", node.bias), ("table", node.table))
+            )
         case o.RBF():
             return Call("RBF", (("codes", node.codes),))
         case o.ChannelShuffle():

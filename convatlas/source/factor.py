@@ -12,18 +12,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from convatlas.source.expressions import Call, Scalar
+from convatlas.source.expressions import Call, Parameter, Scalar
 
 _WORTH = 2  # a call over fewer calls than this is shorter written out
 _WORDS = {"in_channels": "inputs", "out_channels": "width", "in_features": "inputs", "out_features": "width",
           "kernel_size": "kernel", "num_features": "width"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A literal that is replaced by the function's parameter of this name."""
-
-    name: str
 
 
 @dataclass
@@ -40,7 +33,10 @@ Skeleton = tuple[object, ...]
 
 def skeleton(call: Call) -> Skeleton:
     """What is left of a call when its literals are taken out."""
-    return (call.function, *((name, skeleton(v) if isinstance(v, Call) else None) for name, v in call.arguments))
+    return (
+        call.function,
+        *((name, skeleton(v) if isinstance(v, Call) else None) for name, v in call.arguments),
+    )
 
 
 @dataclass
@@ -63,7 +59,11 @@ def factor(rows: Iterable[tuple[str, Call]]) -> Factored:
             _collect(call, row, names, uses, samples)
         # the innermost first: a skeleton none of whose inner calls could still become a function
         for shape, count in uses.items():
-            if count > 1 and shape not in done and not any(uses[s] > 1 and s not in done for s in _inner(samples[shape][0])):
+            if (
+                count > 1
+                and shape not in done
+                and not any(uses[s] > 1 and s not in done for s in _inner(samples[shape][0]))
+            ):
                 break
         else:
             return result
@@ -123,7 +123,9 @@ def _parameter_name(path: str, taken: set[str]) -> str:
     *outer, leaf = path.split(".")
     name = _WORDS.get(leaf, leaf)
     if name in taken:
-        name = "_".join([*(part for part in outer if part not in {"conv", "linear"}), name]) if outer else name
+        name = (
+            "_".join([*(part for part in outer if part not in {"conv", "linear"}), name]) if outer else name
+        )
     base, i = name, 2
     while name in taken:
         name, i = f"{base}{i}", i + 1
@@ -132,20 +134,25 @@ def _parameter_name(path: str, taken: set[str]) -> str:
 
 def _with_parameters(call: Call, names: Iterable[str | None]) -> Call:
     names = iter(names)
-    arguments = []
+    arguments: list[tuple[str, Scalar | Call | Parameter]] = []
     for name, value in call.arguments:
         if isinstance(value, Call):
             arguments.append((name, _with_parameters(value, names)))
         else:
             parameter = next(names)
             arguments.append((name, Parameter(parameter) if parameter else value))
-    return Call(call.function, tuple(arguments), call.named)  # type: ignore[arg-type]
+    return Call(call.function, tuple(arguments), call.named)
 
 
 def _rewrite(call: Call, shape: Skeleton, function: Function) -> Call:
     if skeleton(call) == shape:
-        values = dict(zip((p.name if isinstance(p, Parameter) else None for _, p in function.body.scalars()),
-                          (v for _, v in call.scalars()), strict=True))  # fmt: skip
+        values = {
+            parameter.name: value
+            for (_, parameter), (_, value) in zip(function.body.scalars(), call.scalars(), strict=True)
+            if isinstance(parameter, Parameter)
+        }
         return Call(function.name, tuple((p, values[p]) for p in function.parameters))
-    arguments = tuple((n, _rewrite(v, shape, function) if isinstance(v, Call) else v) for n, v in call.arguments)
+    arguments = tuple(
+        (n, _rewrite(v, shape, function) if isinstance(v, Call) else v) for n, v in call.arguments
+    )
     return Call(call.function, arguments, call.named)

@@ -6,8 +6,8 @@ import re
 
 from convatlas.define import Network, elaborate
 from convatlas.define.shape import show
-from convatlas.source.expressions import Call, expression, series
-from convatlas.source.factor import Factored, Function, Parameter, factor
+from convatlas.source.expressions import Call, Parameter, expression, series
+from convatlas.source.factor import Factored, Function, factor
 from convatlas.source.helpers import HELPERS
 
 _WIDTH = 110
@@ -23,7 +23,7 @@ def module_source(network: Network) -> str:
     heads = [(f"aux.{row}", expression(head)) for row, head in elaborated.aux]
     factored = factor(rows + heads)
     title = class_name(network.name)
-    body = _class(title, network, factored, [(n, show(p.output)) for n, p in elaborated.rows])
+    body = _class(title, factored, [(n, show(p.output)) for n, p in elaborated.rows])
     functions = [_function(function) for function in factored.functions]
     text = "\n\n".join([*functions, body])
     helpers = [source.strip("\n") for name, source in HELPERS.items() if re.search(rf"\b{name}\(", text)]
@@ -46,7 +46,10 @@ def _head(network: Network, text: str) -> str:
     if re.search(r"\bF\.", text):
         imports.append("from torch.nn import functional as F")
     title = network.name or "network"
-    return f'"""{title}, for images of {show(network.input)}. Written by ConvAtlas from its definition."""\n\n' + "\n".join(imports)
+    return (
+        f'"""{title}, for images of {show(network.input)}. Written by ConvAtlas from its definition."""\n\n'
+        + "\n".join(imports)
+    )
 
 
 def _function(function: Function) -> str:
@@ -54,7 +57,7 @@ def _function(function: Function) -> str:
     return f"def {function.name}({parameters}):\n    return {_render(function.body, 4, 7)}"
 
 
-def _class(title: str, network: Network, factored: Factored, shapes: list[tuple[str, str]]) -> str:
+def _class(title: str, factored: Factored, shapes: list[tuple[str, str]]) -> str:
     rows = dict(factored.rows)
     lines = [f"class {title}(nn.Module):", "    def __init__(self) -> None:", "        super().__init__()"]
     lines += [f"        self.{name} = {_render(rows[name], 8, len(name) + 8)}" for name, _ in shapes]
@@ -68,7 +71,11 @@ def _class(title: str, network: Network, factored: Factored, shapes: list[tuple[
     lines += [f"        x = self.{name}(x){' ' * (width - len(name))}  # {shape}" for name, shape in shapes]
     lines.append("        return x")
     if heads:
-        lines += ["", "    def forward_with_aux(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:", "        heads = []"]
+        lines += [
+            "",
+            "    def forward_with_aux(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:",
+            "        heads = []",
+        ]
         for name, _ in shapes:
             lines.append(f"        x = self.{name}(x)")
             if f"aux.{name}" in rows:
@@ -90,11 +97,24 @@ def _render(value: object, indent: int, used: int) -> str:
     if not value.named and "\n" not in flat:
         return flat  # a call of plain numbers reads best on its line, even a long one
     pad = " " * (indent + 4)
-    return f"{value.function}(\n" + "".join(f"{pad}{part},\n" for part in _folded(value, parts, indent + 4)) + " " * indent + ")"
+    return (
+        f"{value.function}(\n"
+        + "".join(f"{pad}{part},\n" for part in _folded(value, parts))
+        + " " * indent
+        + ")"
+    )
 
 
 # arguments that read well without their names
-_POSITIONAL = {"in_channels", "out_channels", "kernel_size", "in_features", "out_features", "num_features", "p"}
+_POSITIONAL = {
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "in_features",
+    "out_features",
+    "num_features",
+    "p",
+}
 # what our own small classes take by name; the rest of theirs are positional
 _KEYWORDS = {"PaddedConv2d": {"groups", "bias", "dilation"}, "ShiftedNorm2d": {"eps", "momentum"}}
 
@@ -108,7 +128,7 @@ def _argument(call: Call, name: str, argument: object, indent: int) -> str:
     return f"{name}={text}" if by_name else text
 
 
-def _folded(call: Call, parts: list[str], indent: int) -> list[str]:
+def _folded(call: Call, parts: list[str]) -> list[str]:
     """Runs of equal calls under numbered names, block2=b(64), block3=b(64)..., as one comprehension."""
     if not call.named:
         return parts
@@ -119,7 +139,12 @@ def _folded(call: Call, parts: list[str], indent: int) -> list[str]:
     while i < len(parts):
         match = re.fullmatch(r"(.*?)(\d+)", names[i])
         j = i + 1
-        while match and j < len(parts) and bodies[j] == bodies[i] and names[j] == f"{match[1]}{int(match[2]) + j - i}":
+        while (
+            match
+            and j < len(parts)
+            and bodies[j] == bodies[i]
+            and names[j] == f"{match[1]}{int(match[2]) + j - i}"
+        ):
             j += 1
         if match and j - i >= 3:
             first, last = int(match[2]), int(match[2]) + j - i
@@ -128,4 +153,3 @@ def _folded(call: Call, parts: list[str], indent: int) -> list[str]:
             folded += parts[i:j]
         i = j
     return folded
-

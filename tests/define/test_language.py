@@ -19,7 +19,7 @@ def test_a_network_is_a_value() -> None:
     assert one == other
     assert hash(one) == hash(other)
     assert copy.deepcopy(one) == one
-    assert pickle.loads(pickle.dumps(one)) == one  # noqa: S301  our own bytes
+    assert pickle.loads(pickle.dumps(one)) == one
     with pytest.raises(AttributeError, match="value"):
         one.input = (1, 8, 8)  # type: ignore[misc]
 
@@ -32,32 +32,43 @@ def test_towers_that_disagree_are_named_with_both_shapes() -> None:
 
 def test_a_shortcut_of_another_shape_asks_for_a_projection() -> None:
     network = tiny(stage=d.Sequential(block=d.Residual(d.Conv(4, 3))))
-    with pytest.raises(d.ShapeError, match=r"^stage\.block: shortcut gives 3x8x8, body gives 4x8x8; give .* projection"):
+    with pytest.raises(
+        d.ShapeError, match=r"^stage\.block: shortcut gives 3x8x8, body gives 4x8x8; give .* projection"
+    ):
         d.elaborate(network)
 
 
 def test_a_dense_step_must_keep_the_resolution() -> None:
-    with pytest.raises(d.ShapeError, match=r"^block: a dense step must keep the resolution: step1 turns 3x8x8 into 2x4x4"):
+    with pytest.raises(
+        d.ShapeError, match=r"^block: a dense step must keep the resolution: step1 turns 3x8x8 into 2x4x4"
+    ):
         d.elaborate(tiny(block=d.Dense(step1=d.Conv(2, 3, 2))))
 
 
 def test_a_gate_must_give_one_value_a_channel() -> None:
-    with pytest.raises(d.ShapeError, match=r"^se: the gate gives 2 for 3x8x8; expected one value a channel, \(3,\)"):
+    with pytest.raises(
+        d.ShapeError, match=r"^se: the gate gives 2 for 3x8x8; expected one value a channel, \(3,\)"
+    ):
         d.elaborate(tiny(se=d.Gate(pool=d.GlobalAvgPool(), fc=d.Linear(2))))
 
 
 def test_a_linear_layer_on_maps_says_what_to_put_before_it() -> None:
-    with pytest.raises(d.ShapeError, match=r"^fc: linear needs a vector; received 3x8x8: put a Flatten or GlobalAvgPool"):
+    with pytest.raises(
+        d.ShapeError, match=r"^fc: linear needs a vector; received 3x8x8: put a Flatten or GlobalAvgPool"
+    ):
         d.elaborate(tiny(fc=d.Linear(2)))
 
 
 def test_groups_that_do_not_divide_name_what_does() -> None:
-    with pytest.raises(d.ShapeError, match=r"^conv: 3 input channels cannot be divided into 2 groups; nearest that can: 2 and 4"):
+    with pytest.raises(
+        d.ShapeError,
+        match=r"^conv: 3 input channels cannot be divided into 2 groups; nearest that can: 2 and 4",
+    ):
         d.elaborate(tiny(conv=d.Conv(4, 3, groups=2)))
 
 
 def test_a_class_in_place_of_an_instance_is_told() -> None:
-    with pytest.raises(TypeError, match="row 'relu'.*an instance, not its class"):
+    with pytest.raises(TypeError, match=r"row 'relu'.*an instance, not its class"):
         tiny(relu=d.ReLU)  # type: ignore[arg-type]
 
 

@@ -13,7 +13,9 @@ from tests.modules.filling import fill  # noqa: E402
 
 NAMES = catalogue.names()
 SIZED = [
-    pytest.param(name, marks=pytest.mark.slow) if d.elaborate(catalogue.network(name)).mult_adds > 6e8 else name
+    pytest.param(name, marks=pytest.mark.slow)
+    if d.elaborate(catalogue.network(name)).mult_adds > 6e8
+    else name
     for name in NAMES
 ]
 

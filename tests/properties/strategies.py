@@ -29,7 +29,7 @@ def output_of(node: Node, shape: Shape) -> Shape | None:
 @st.composite
 def operation(draw: st.DrawFn, shape: Shape) -> Node:
     """One operation that fits `shape`, (C, H, W)."""
-    channels, height, width = shape
+    channels, _height, _width = shape
     kernel = st.integers(1, 4) | st.tuples(st.integers(1, 4), st.integers(1, 4))
     stride = st.integers(1, 3) | st.tuples(st.integers(1, 2), st.integers(1, 3))
     rule = st.sampled_from(["same", "same_tf", "valid", "full", 0, 1, 2, (1, 0), (0, 2)])
@@ -78,8 +78,7 @@ def operation(draw: st.DrawFn, shape: Shape) -> Node:
             st.sampled_from(["both", "end"]),
         ),
     )
-    node = draw(candidates.filter(lambda op: output_of(op, shape) is not None))
-    return node
+    return draw(candidates.filter(lambda op: output_of(op, shape) is not None))
 
 
 @st.composite

@@ -82,7 +82,9 @@ def test_receptive_field_is_where_the_gradient_is_not_zero(network: Network) -> 
     elaborated = d.elaborate(network)
     gated = any(isinstance(p.node, d.GlobalAvgPool) for _, p in elaborated.operations())
     exact = not gated and not any(picks(p) for _, p in elaborated.operations())
-    assume(aligned(elaborated.body))  # else neighbours' fields are not evenly spaced, and no one stride describes them
+    assume(
+        aligned(elaborated.body)
+    )  # else neighbours' fields are not evenly spaced, and no one stride describes them
     model = build(network).double().eval()
     for parameter in model.parameters():
         torch.nn.init.constant_(parameter, 0.01)

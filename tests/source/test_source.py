@@ -15,10 +15,11 @@ from convatlas.source import module_source  # noqa: E402
 from convatlas.source.module_file import class_name  # noqa: E402
 from tests.modules.filling import fill  # noqa: E402
 
-
 # the large ones compute for seconds; what is written for them is built of the same pieces
 SIZED = [
-    pytest.param(name, marks=pytest.mark.slow) if d.elaborate(catalogue.network(name)).mult_adds > 6e8 else name
+    pytest.param(name, marks=pytest.mark.slow)
+    if d.elaborate(catalogue.network(name)).mult_adds > 6e8
+    else name
     for name in catalogue.names()
 ]
 
@@ -32,7 +33,7 @@ def _no_random_init(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(network: d.Network) -> torch.nn.Module:
     scope: dict[str, object] = {}
-    exec(compile(module_source(network), network.name, "exec"), scope)  # noqa: S102  our own text is what is tested
+    exec(compile(module_source(network), network.name, "exec"), scope)
     return scope[class_name(network.name)]()  # type: ignore[operator]
 
 
@@ -72,5 +73,7 @@ def test_auxiliary_heads_are_written_too(name: str) -> None:
 
 def test_blocks_that_differ_in_numbers_alone_are_one_function() -> None:
     text = module_source(catalogue.network("googlenet"))
-    assert "self.inception3a = inception(192, 64, 96, 128, 16, 32, 32)" in text  # Szegedy et al. 2014, Table 1
+    assert (
+        "self.inception3a = inception(192, 64, 96, 128, 16, 32, 32)" in text
+    )  # Szegedy et al. 2014, Table 1
     assert len(text.splitlines()) < 185  # torchvision needs as many for this family, blank lines not counted

@@ -1,0 +1,53 @@
+"""What evaluate, predict and explain share: opening a classifier and, if asked, its fastest form."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from convatlas.cli import options
+
+if TYPE_CHECKING:
+    from convatlas.weights.classifier import Classifier
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """--weights --preprocess --device --fast --precision."""
+    options.weights(parser)
+    parser.add_argument(
+        "--preprocess",
+        metavar="P",
+        help="torchvision, caffe, tf, or fields such as tf,resize=292,crop=256 (default: what the weights say)",
+    )
+    options.device(parser)
+    parser.add_argument(
+        "--fast", action="store_true", help="find the fastest form of the network for this machine first"
+    )
+    options.precision(parser, default="float32")
+
+
+def opened(target: str, args: argparse.Namespace, *, batch: int, say: bool = True) -> Classifier:
+    """The classifier that `target` and the options name; its notes are told on stderr."""
+    from convatlas.modules.device import pick_device
+    from convatlas.weights.classifier import open_classifier
+
+    classifier = open_classifier(
+        target, args.weights, preprocess=args.preprocess, device=pick_device(args.device)
+    )
+    if args.fast or args.precision != "float32":
+        classifier = _faster(classifier, args, batch)
+    for note in classifier.notes if say else ():
+        options.say(f"{classifier.name}: {note}")
+    return classifier
+
+
+def _faster(classifier: Classifier, args: argparse.Namespace, batch: int) -> Classifier:
+    import torch
+
+    from convatlas.inference import optimize
+
+    precision = "auto" if args.fast and args.precision == "float32" else args.precision
+    example = torch.zeros(batch, *classifier.network.input, device=classifier.device)
+    found = optimize(classifier.model, example, precision=precision)
+    taken = found.report.taken
+    return classifier.answering_by(found, f"runs as {taken.plan}" if taken else "runs as it is")

@@ -1,0 +1,155 @@
+"""`convatlas evaluate`: the accuracy of trained networks, alone or together, under a stated protocol."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convatlas.cli import classifiers, options
+from convatlas.errors import MisuseError
+
+if TYPE_CHECKING:
+    from convatlas.data.sets import Dataset
+    from convatlas.evaluation.evaluate import Report
+
+HELP = "Measure the accuracy of a trained network: top-1, top-5, per class, under a stated protocol."
+EXAMPLES = """\
+  convatlas evaluate runs/demo                             on the test part of what it was trained on
+  convatlas evaluate runs/demo --data mnist --data-root mnist/
+  convatlas evaluate vgg16 --weights torchvision --data imagenet/val --protocol dense:256+384+512
+  convatlas evaluate alexnet --weights alexnet.caffemodel --data val/ --protocol ten-crop
+  convatlas evaluate runs/a runs/b --ensemble --data photos/ --out report.html
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "targets",
+        metavar="RUN_OR_NAME",
+        nargs="+",
+        help="run folders, weights files, or networks with --weights",
+    )
+    options.data(parser)
+    parser.add_argument(
+        "--split", choices=("test", "train"), default="test", help="which part (default: test)"
+    )
+    classifiers.add(parser)
+    parser.add_argument(
+        "--protocol",
+        default="center",
+        metavar="P",
+        help="center, flip, ten-crop, dense:256+384+512 (default: center)",
+    )
+    parser.add_argument(
+        "--ensemble", action="store_true", help="average the probabilities of all that are named"
+    )
+    options.batch(parser, default=32)
+    parser.add_argument(
+        "--per-class", action="store_true", help="also print recall and precision of every class"
+    )
+    options.out(
+        parser, "FILE.html", text="write a page with the confusion matrix and the scores of every class"
+    )
+    options.as_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate each target, or all together, and print what was found."""
+    from convatlas.evaluation.evaluate import evaluate
+    from convatlas.evaluation.protocols import parse
+
+    protocol = parse(args.protocol)
+    opened = [classifiers.opened(target, args, batch=args.batch) for target in args.targets]
+    groups = [opened] if args.ensemble else [[one] for one in opened]
+    reports = []
+    for group in groups:
+        dataset = _dataset(args)
+        with _progress() as progress:
+            reports.append(evaluate(group, dataset, protocol, batch=args.batch, progress=progress))
+    if args.json:
+        documents = [_document(report, per_class=args.per_class) for report in reports]
+        options.print_json(documents[0] if len(documents) == 1 else documents)
+    else:
+        print("\n\n".join(_text(report, per_class=args.per_class) for report in reports))
+    if args.out is not None:
+        from convatlas.evaluation.page import report_page
+
+        args.out.write_text(report_page(reports), encoding="utf-8")
+        options.say(f"{args.out}")
+    return 0
+
+
+def _dataset(args: argparse.Namespace) -> Dataset:
+    from convatlas.data import open_data
+
+    if args.data is not None:
+        source = open_data(args.data, args.data_root)
+    else:
+        opened = _trained_on(args.targets[0])
+        root = args.data_root or opened["root"]
+        source = open_data(opened["spec"], root, opened["seed"], test_share=opened["test_share"])
+    for note in source.notes:
+        options.say(note)
+    return source.test if args.split == "test" else source.train
+
+
+def _trained_on(target: str) -> dict[str, Any]:
+    """How a run's data was opened, from its record, with the seed and share that made its split."""
+    record = Path(target) / "recipe.json"
+    try:
+        opened: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))["data"]["opened"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise MisuseError(
+            "--data: on what? Only a run's folder knows what it was trained on; name a set or a folder"
+        ) from None
+    return opened
+
+
+def _document(report: Report, *, per_class: bool) -> dict[str, object]:
+    document = report.to_dict()
+    if per_class:
+        document["per_class"] = report.scores.per_class()
+    return document
+
+
+def _text(report: Report, *, per_class: bool) -> str:
+    scores = report.scores
+    lines = [
+        f"{' + '.join(report.networks)} on {report.data}",
+        f"  protocol  {report.protocol}",
+        f"  top-1     {scores.top1:.2%}  ({scores.top1_count} of {scores.images})",
+        f"  top-5     {scores.top5:.2%}  ({scores.top5_count} of {scores.images})",
+        f"  {report.seconds:.1f} s, {report.images_per_second:.0f} images per second",
+    ]
+    if report.skipped:
+        lines.append(f"  {len(report.skipped)} could not be read:")
+        lines += [f"    {path}: {reason}" for path, reason in report.skipped]
+    if per_class:
+        rows = scores.per_class()
+        width = max(len(str(row["class"])) for row in rows)
+        lines.append(f"  {'class':<{width}}  images  recall  precision")
+        for row in rows:
+            precision = "-" if row["precision"] is None else f"{row['precision']:.1%}"
+            lines.append(
+                f"  {row['class']:<{width}}  {row['images']:>6}  {row['recall']:>6.1%}  {precision:>9}"
+            )
+    return "\n".join(lines)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("evaluating")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
