@@ -6,10 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from convatlas.cli import options
-from convatlas.errors import MisuseError
 
 if TYPE_CHECKING:
-    from convatlas.define.preprocessing import Preprocessing
     from convatlas.weights import Checkpoint
 
 HELP = "Turn a checkpoint of torchvision, timm, Keras, TensorFlow Lite or Caffe into a ConvAtlas file."
@@ -42,8 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--preprocess",
         metavar="P",
-        help="what the weights want to see, where the source's usual is not it: torchvision, caffe, tf, or fields"
-        " as resize=256,crop=224,mean=0.5/0.5/0.5,std=0.5/0.5/0.5,channel_order=bgr,scale=1,interpolation=bicubic",
+        help="what the weights want to see, where the source's usual is not it: torchvision, caffe, tf, or fields on"
+        " top of one, as tf,resize=292 or mean=0.5:0.5:0.5,channel_order=bgr",
     )
     group.add_argument(
         "--fold-input", action="store_true", help="turn BGR weights so that they take RGB photos"
@@ -54,10 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Read, match, write, and say what was found."""
     from convatlas.weights import open_checkpoint, resolve, save_weights
+    from convatlas.weights.classifier import parse_preprocessing
 
     network = options.edited(args)
     path = resolve(args.file, args.network)
-    preprocessing = None if args.preprocess is None else preprocessing_of(args.preprocess)
+    preprocessing = None if args.preprocess is None else parse_preprocessing(args.preprocess)
     found = open_checkpoint(
         path, network, args.source, preprocessing=preprocessing, fold_input=args.fold_input
     )
@@ -96,29 +95,3 @@ def report(found: Checkpoint) -> dict[str, object]:
         "notes": list(found.notes),
         "scores": dict(found.scores),
     }
-
-
-def preprocessing_of(text: str) -> Preprocessing:
-    """Read a name, or fields on top of torchvision's, as resize=256,mean=0.5/0.5/0.5."""
-    from convatlas.define.preprocessing import Preprocessing, named
-
-    if "=" not in text:
-        return named(text)
-    fields: dict[str, object] = named("torchvision").to_dict()
-    for part in text.split(","):
-        name, sign, value = part.partition("=")
-        if not sign:
-            raise MisuseError(f"--preprocess: {part!r} is not a field; write NAME=VALUE, as crop=224")
-        fields[name.strip()] = _value(value.strip())
-    return Preprocessing.from_dict(fields)
-
-
-def _value(text: str) -> object:
-    if text.lower() == "none":
-        return None
-    parts = text.split("/")
-    try:
-        numbers = [float(part) if "." in part or "e" in part else int(part) for part in parts]
-    except ValueError:
-        return text
-    return numbers if len(numbers) > 1 else numbers[0]

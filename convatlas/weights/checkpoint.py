@@ -26,6 +26,7 @@ from convatlas.weights.native import read_weights
 from convatlas.weights.slots import Slot, slots
 from convatlas.weights.variants import dialect_of, fitting_names, refuse_variant
 
+FEW = 6  # faults told of a file that fits another network
 PathLike = str | os.PathLike[str]
 
 
@@ -212,8 +213,7 @@ def _translate(foreign: Foreign, network: Network, source: str, where: str) -> C
     try:
         state_dict = _match(ours, layers, dialect, rules, foreign)
     except Mismatch as error:
-        hint = fitting_names(foreign, dialect, network)
-        raise WeightsError(f"{where}: does not fit {network.name or 'the network'}: {error}{hint}") from None
+        raise _told(where, network, error, fitting_names(foreign, dialect, network)) from None
     if dialect is None and code in ("torch", "keras"):
         notes.append("its names are of no library known here: layers were matched by order and shape")
     wanted = published.fitted(rules.preprocessing) if published else rules.preprocessing
@@ -240,6 +240,15 @@ def _code(dialect: Dialect | None, source: str, where: str) -> str:
     hub = "timm" if name in ("model.safetensors", "pytorch_model.bin") else ""
     told = source if source in dialect.sources else published.source if published else hub
     return told if told in dialect.sources else dialect.source
+
+
+def _told(where: str, network: Network, error: Mismatch, fitting: str) -> WeightsError:
+    """Where the file is another network's, its name says more than a list of all layers: then that is short."""
+    listed = error.faults[:FEW] if fitting else error.faults
+    more = f"; and {len(error.faults) - FEW} more" if len(listed) < len(error.faults) else ""
+    return WeightsError(
+        f"{where}: does not fit {network.name or 'the network'}{fitting}: {'; '.join(listed)}{more}"
+    )
 
 
 def class_names(network: Network) -> tuple[str, ...] | None:

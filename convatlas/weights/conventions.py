@@ -146,7 +146,7 @@ def _centered_pool(node: Node) -> Node:
 
 
 def _unpadded_classifier(network: Network) -> Network:
-    """torchvision leaves out the padding that SqueezeNet 1.0's release gives its last 1x1 convolution."""
+    """Torchvision leaves out the padding that SqueezeNet 1.0's release gives its last 1x1 convolution."""
 
     def rule(node: Node) -> Node:
         return (
@@ -179,8 +179,9 @@ def with_pool_means(network: Network, *, include_padding: bool) -> Network:
     """Average pools that count the padding, as torch's do, or leave it out, as TensorFlow's do."""
 
     def rule(node: Node) -> Node:
-        padded = isinstance(node, AvgPool) and node.padding not in (0, "valid")
-        return replace(node, count_include_pad=include_padding) if padded else node
+        if not isinstance(node, AvgPool) or node.padding in (0, "valid"):
+            return node
+        return replace(node, count_include_pad=include_padding)
 
     return rewrite(network, rule)
 
@@ -205,7 +206,7 @@ def _differences(before: Network, after: Network) -> list[str]:
     return told + [word for same, word in ((True, "padding"), (False, "activation")) if same in kinds]
 
 
-def _has(network: Network, kind: type[Node]) -> bool:
+def _has(network: Network, kind: type[BatchNorm]) -> bool:
     return any(isinstance(slot.operation, kind) for slot in slots(network))
 
 

@@ -91,7 +91,7 @@ DENSENETS = same("densenet121", "densenet161", "densenet169", "densenet201", "de
 SHUFFLENETS = same("shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0")
 CIFAR = same("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202")
 CIFAR |= {"resnet110_stochastic_depth": "resnet110"}
-GOOGLE_ROWS = "3a 3b 4a 4b 4c 4d 4e 5a 5b".split()
+GOOGLE_ROWS = ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")
 
 TORCH: tuple[Dialect, ...] = (
     Dialect(("torchvision",), {"alexnet_owt": "alexnet"} | VGGS, words("features classifier")),

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-
 SOURCES = ("torchvision", "timm", "keras", "caffe", "tflite", "convatlas")
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from convatlas.errors import ConvAtlasError
 
@@ -80,8 +80,9 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     metadata = _metadata(entries.pop("__metadata__", {}), path)
     tensors = {name: _tensor(name, entry, path) for name, entry in entries.items()}
     _check_layout(tensors, size - 8 - length, path)
-    ours = "convatlas" in metadata
-    return Header(tensors, ours, metadata=metadata, **(_fields(metadata, path) if ours else {}))
+    if "convatlas" not in metadata:
+        return Header(tensors, metadata=metadata)
+    return replace(_fields(metadata, path), tensors=tensors, metadata=metadata)
 
 
 def _raw_header(file: IO[bytes], size: int, path: Path) -> tuple[bytes, int]:
@@ -174,7 +175,7 @@ def _check_layout(tensors: dict[str, TensorInfo], available: int, path: Path) ->
         raise WeightsError(f"{path}: {available - at} bytes follow the last tensor: the file is corrupt")
 
 
-def _fields(metadata: dict[str, str], path: Path) -> dict[str, object]:
+def _fields(metadata: dict[str, str], path: Path) -> Header:
     """Decode our own texts; a field that is absent stays at its default."""
     version = metadata["convatlas"]
     if version != FORMAT_VERSION:
@@ -182,7 +183,7 @@ def _fields(metadata: dict[str, str], path: Path) -> dict[str, object]:
             f"{path}: written in version {version!r} of the ConvAtlas format, this release reads"
             f" {FORMAT_VERSION!r}; update convatlas"
         )
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}  # JSON
     for name in FIELDS:
         if name not in metadata:
             continue
@@ -194,7 +195,7 @@ def _fields(metadata: dict[str, str], path: Path) -> dict[str, object]:
         if not isinstance(value, wanted):
             raise WeightsError(f"{path}: the field {name!r} of the header should be a {wanted.__name__}")
         fields[name] = tuple(str(label) for label in value) if name == "classes" else value
-    return fields
+    return Header({}, ours=True, **fields)
 
 
 def _count(shape: tuple[int, ...] | list[int]) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -90,7 +90,7 @@ def _read_h5(file: h5py.File, path: Path, configured: list[_Module] | None = Non
     try:
         if "layers" in file or "_layer_checkpoint_dependencies" in file:
             return _with_configs(list(_vars(file)), configured or [])
-        root = file["model_weights"] if "model_weights" in file else file
+        root = file.get("model_weights", file)
         if "layer_names" in root.attrs:
             text = file.attrs.get("model_config", root.attrs.get("model_config"))
             configured = _configured(json.loads(text)) if text is not None else []
@@ -184,8 +184,8 @@ def _leaf(name: str) -> str:
 def _configured(model: Mapping[str, object]) -> list[_Module]:
     """All layers of a model's configuration, in its order, those of models inside it included."""
     found: list[_Module] = []
-    config = model.get("config", {})
-    layers = config if isinstance(config, list) else config.get("layers", [])  # type: ignore[union-attr]
+    config: Any = model.get("config", {})  # JSON
+    layers = config if isinstance(config, list) else config.get("layers", [])
     for layer in layers:
         inner = layer.get("config", {})
         if isinstance(inner, list) or "layers" in inner:

@@ -19,11 +19,14 @@ from convatlas.weights.header import WeightsError
 from convatlas.weights.slots import Slot, squeezed
 
 Filled = dict[str, Tensor]
-LISTED = 12  # faults told one by one; more are counted
 
 
 class Mismatch(WeightsError):
-    """The layers of a file are not those of the network."""
+    """The layers of a file are not those of the network; `faults` lists every missing, extra and misshaped one."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
 
 
 def match(slots: Sequence[Slot], layers: Sequence[Layer], *, tolerant: bool, channels_last: bool) -> Filled:
@@ -56,8 +59,7 @@ def match(slots: Sequence[Slot], layers: Sequence[Layer], *, tolerant: bool, cha
         filled |= {f"{slot.name}.{leaf}": tensor for leaf, tensor in tensors.items()}
         faults += wrong
     if faults:
-        more = f"; and {len(faults) - LISTED} more" if len(faults) > LISTED else ""
-        raise Mismatch("; ".join(faults[:LISTED]) + more)
+        raise Mismatch(faults)
     return filled
 
 
@@ -65,7 +67,8 @@ def _align(ours: list[Slot], theirs: list[Layer]) -> tuple[list[tuple[Slot, Laye
     """Pair in order; where that does not fit, tell what is missing, what is left over and what differs."""
     if len(ours) == len(theirs) and all(map(fits, ours, theirs)):
         return list(zip(ours, theirs, strict=True)), []
-    pairs, faults = [], []
+    pairs: list[tuple[Slot, Layer]] = []
+    faults: list[str] = []
     a, b = [squeezed(_shape(slot)) for slot in ours], [squeezed(_shape(layer)) for layer in theirs]
     for what, i, j, m, n in difflib.SequenceMatcher(a=a, b=b, autojunk=False).get_opcodes():
         if what == "equal":

@@ -125,7 +125,8 @@ def read_tflite(path: Path) -> Foreign:
 
 
 def _layers(graph: _Graph) -> list[Layer]:
-    found, made = [], 0
+    found: list[Layer] = []
+    made = 0
     for code, op in graph.operators:
         if code not in (CONV, DEPTHWISE, LINEAR):
             continue

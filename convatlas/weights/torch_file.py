@@ -11,7 +11,7 @@ import argparse
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,8 @@ MAX_DEPTH = 4
 
 # Plain data that training scripts leave beside the weights: their options, and scores as numpy numbers.
 # torch's unpickler builds these without running code of the file.
-HARMLESS = [
+SCALAR: Callable[..., object] = np.float64(0).__reduce__()[0]  # type: ignore[assignment]
+HARMLESS: list[Callable[..., object] | tuple[Callable[..., object], str]] = [
     argparse.Namespace,
     np.dtype,
     type(np.dtype(np.float64)),
@@ -37,8 +38,8 @@ HARMLESS = [
     np.float64,
     np.float32,
     np.int64,
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # noqa: SLF001  its name before numpy 2
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),  # noqa: SLF001
+    (SCALAR, "numpy.core.multiarray.scalar"),  # its name before numpy 2
+    (SCALAR, "numpy._core.multiarray.scalar"),
 ]
 
 

@@ -56,10 +56,12 @@ def fitting_names(foreign: Foreign, dialect: Dialect | None, network: Network) -
     except (ShapeError, ValueError):
         other = network
     if other != network and _shapes_of(foreign) in _variants(other):
-        return f". It has {classes} classes: ask for the network with that many (--classes {classes})"
+        return f"; it has {classes} classes, ask for the network with that many (--classes {classes})"
     candidates = tuple(dialect.networks) if dialect else catalogue.names()
     found = _fitting(foreign, dialect, candidates) or _fitting(foreign, dialect, catalogue.names())
-    return f". It fits {' or '.join(found)}" if found else ""
+    if network.name.partition("@")[0] in found:
+        return ""  # the right network, but something in it is broken
+    return f", it fits {' or '.join(found)}" if found else ""
 
 
 def _fitting(foreign: Foreign, dialect: Dialect | None, names: tuple[str, ...]) -> list[str]:
