@@ -74,10 +74,10 @@ def show_value(value: float, digits: int = 3) -> str:
     size = abs(value)
     for unit, letter in _THOUSANDS:
         if size >= unit and size >= 1e4:
-            text = f"{value / unit:.{max(digits, len(str(int(size / unit))))}g}{letter}"
+            text = f"{value / unit:.{max(digits, len(str(round(size / unit))))}g}{letter}"
             break
     else:
-        text = f"{value:.{max(digits, len(str(int(size))))}g}"
+        text = f"{value:.{max(digits, len(str(round(size))))}g}"
     return text.replace("-", "−", 1) if value < 0 else text
 
 

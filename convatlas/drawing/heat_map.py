@@ -37,7 +37,8 @@ def heat_map(
         lengths = sorted({len(row) for row in matrix})
         msg = f"confusion matrix of {size} rows of {lengths} with {len(classes)} class names; expected a square one"
         raise ValueError(msg)
-    shares = [[value / (sum(row) or 1) for value in row] for row in matrix]
+    sums = [sum(row) or 1 for row in matrix]
+    shares = [[value / total for value in row] for row, total in zip(matrix, sums, strict=True)]
     heading = wrap(title, width - 24, markup.LARGE, bold=True) if title else []
     parts = [
         markup.text(12, 22 + 18 * i, part, markup.LARGE, "start", bold=True) for i, part in enumerate(heading)

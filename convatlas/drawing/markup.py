@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 from convatlas.drawing.text import FONT_STACK
@@ -87,6 +88,7 @@ def document(
     width: float, height: float, body: str, name: str, description: str = "", theme: Theme = "auto"
 ) -> str:
     """A whole SVG file: no scripts, no outside fonts, no ids; its own style is scoped by the class `ca`."""
+    width, height = math.ceil(width), math.ceil(height)  # whole pixels, so that a PNG has no blurred edge
     paper = rect(0, 0, width, height, "f-paper")
     style = (
         f".ca text{{font-family:{FONT_STACK};font-variant-numeric:tabular-nums}}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from convatlas.drawing.extent import Rect, rect_of, texts_of
-from convatlas.drawing.scene import Bar, Box, Circle, Frame, Text, Wire
+from convatlas.drawing.scene import Bar, Box, Circle, Dot, Frame, Text, Wire
 from convatlas.drawing.sheet import Sheet
 from convatlas.drawing.svg import Paper
 
@@ -27,7 +28,9 @@ def marks(sheet: Sheet) -> list[Mark]:
     """Everything that may not overlap."""
     found = []
     level = Paper(horizontal=False, x=0, y=0)
-    found += [Mark(level.text_rect(text), "text", text.content, -1 - i) for i, text in enumerate(sheet.furniture)]
+    found += [
+        Mark(level.text_rect(text), "text", text.content, -1 - i) for i, text in enumerate(sheet.furniture)
+    ]
     if sheet.paper is None:
         return found
     for index, thing in enumerate(sheet.things):
@@ -43,7 +46,7 @@ def segments(wire: Wire, paper: Paper) -> Iterator[Rect]:
     """A wire's straight pieces as rectangles as thick as its ink."""
     half = 1.5 if wire.bus else 0.65
     points = [paper.point(u, v) for u, v in wire.points]
-    for (x1, y1), (x2, y2) in zip(points, points[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(points):
         horizontal = abs(x2 - x1) > abs(y2 - y1)
         dx, dy = (0.0, half) if horizontal else (half, 0.0)
         yield (min(x1, x2) - dx, min(y1, y2) - dy, abs(x2 - x1) + 2 * dx, abs(y2 - y1) + 2 * dy)
@@ -91,7 +94,9 @@ def outside(sheet: Sheet) -> list[str]:
     """Texts that leave their box, card or band, and texts that leave the paper."""
     found = []
     paper = (0.0, 0.0, sheet.width, sheet.height)
-    found += [f"{m.label!r} off the paper" for m in marks(sheet) if m.kind == "text" and not holds(paper, m.rect)]
+    found += [
+        f"{m.label!r} off the paper" for m in marks(sheet) if m.kind == "text" and not holds(paper, m.rect)
+    ]
     if sheet.paper is None:
         return found
     for thing in sheet.things:
@@ -107,14 +112,12 @@ def outside(sheet: Sheet) -> list[str]:
 
 def crossings(sheet: Sheet) -> list[str]:
     """Places where two wires cross in the middle of both, and no junction is drawn."""
-    from convatlas.drawing.scene import Dot
-
     assert sheet.paper is not None
     dots = {(round(thing.u, 1), round(thing.v, 1)) for thing in sheet.things if isinstance(thing, Dot)}
     along, across = [], []
     for thing in sheet.things:
         if isinstance(thing, Wire):
-            for (u1, v1), (u2, v2) in zip(thing.points, thing.points[1:], strict=False):
+            for (u1, v1), (u2, v2) in pairwise(thing.points):
                 if abs(v1 - v2) < 0.01:
                     along.append((v1, min(u1, u2), max(u1, u2)))
                 else:

@@ -46,7 +46,9 @@ def test_nothing_overlaps_in_opened_figures(name: str, depth: int) -> None:
     assert faults(lay_out(network, depth=depth, horizontal=True)) == []
 
 
-@pytest.mark.parametrize("name", ["lenet5_1998", "alexnet", "googlenet", "inception_v4", "se_resnet50", "densenet121"])
+@pytest.mark.parametrize(
+    "name", ["lenet5_1998", "alexnet", "googlenet", "inception_v4", "se_resnet50", "densenet121"]
+)
 @pytest.mark.parametrize("form", FORMS)
 def test_nothing_overlaps_in_chinese_and_opened(name: str, form: str) -> None:
     network, facts = catalogue.network(name), catalogue.facts(name)
@@ -89,5 +91,8 @@ def test_the_measure_sees_a_text_on_a_wire_and_a_text_out_of_its_box() -> None:
     broken = Sheet(
         (*sheet.things, wrong, tight), sheet.paper, sheet.width, sheet.height, sheet.furniture, (), "", ""
     )
-    assert any("'on the wire' on wire" in fault or "on text 'on the wire'" in fault for fault in geometry.overlaps(broken))
+    assert any(
+        "'on the wire' on wire" in fault or "on text 'on the wire'" in fault
+        for fault in geometry.overlaps(broken)
+    )
     assert any("leaves its Box" in fault for fault in geometry.outside(broken))
