@@ -119,7 +119,7 @@ def finetune() -> Recipe:
         peak=0.2,
         label_smoothing=0.1,
         augmentation=Augmentation(crop="resized", area=(0.35, 1.0), flip=0.5),
-        head_epochs=40,
-        head_lr=0.02,
+        head_epochs=20,
+        head_lr=0.001,
         layer_decay=0.9,
     )

@@ -11,10 +11,12 @@ from convatlas.define import Network, elaborate, scale_width, with_input
 from convatlas.networks import catalogue
 from convatlas.recipes import default
 from convatlas.recipes import recipe as named
-from convatlas.training.fit import Start, fit
+from convatlas.training.finetune import begin
+from convatlas.training.fit import fit
 from convatlas.training.logs import Logs, Talk, TensorBoard
 from convatlas.training.recipe import Recipe, override
 from convatlas.training.run import Json, next_folder
+from convatlas.training.start import Start
 
 
 def train(
@@ -96,6 +98,4 @@ def _start(definition: Network, source: DataSource, weights: str | None, recipe:
     elaborate(definition)
     if weights is None:
         return Start(definition)
-    from convatlas.training.finetune import begin
-
     return begin(definition, source, weights, recipe)

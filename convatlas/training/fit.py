@@ -19,7 +19,7 @@ from convatlas.define.preprocessing import NAMED, Preprocessing
 from convatlas.define.serialize import network_to_dict
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.modules import build
-from convatlas.training import checkpoint, report
+from convatlas.training import checkpoint, finetune, report
 from convatlas.training.average import Average
 from convatlas.training.distributed import Worker, agree, joined, wrap
 from convatlas.training.logs import Logs
@@ -32,17 +32,8 @@ from convatlas.training.run import Json, RunFolder, check_agrees, check_free, ve
 from convatlas.training.schedule import side_at
 from convatlas.training.scores import Scores, evaluate
 from convatlas.training.split import hold_out
+from convatlas.training.start import Start
 from convatlas.training.step import Stepper
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a run begins with, besides the recipe: fine-tuning brings a model and the preprocessing of its weights."""
-
-    network: Network
-    model: nn.Module | None = None
-    preprocessing: Preprocessing | None = None
-    provenance: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +202,8 @@ def _fit(
         )  # fmt: skip
         if folder is not None and resume:
             _restore(loop, folder, logs)
+        if loop.progress.step == 0 and start.head and recipe.head_epochs:
+            _warm(loop, start.head, net, source, logs)
         if loop.progress.seconds == 0:
             loop.progress.seconds = time.perf_counter() - began
         try:
@@ -225,6 +218,20 @@ def _fit(
         finally:
             stepper.close()
     return _finish(loop, best, folder, record, test, logs)
+
+
+def _warm(loop: Loop, head: str, network: Network, source: DataSource, logs: Logs) -> None:
+    """The head alone, on features computed once; then the optimizer starts anew."""
+    began = time.perf_counter()
+    loader = Loader(
+        source.train, loop.test.batch_size, network.input[1:], channels=network.input[0],
+        preprocessing=loop.stepper.preprocessing, device=loop.worker.device,
+    )  # fmt: skip
+    share = finetune.warm_up(loop.stepper, loader, head, loop.recipe, loop.seed, logs)
+    seconds = time.perf_counter() - began
+    logs.say(
+        f"head warmed up from row {head!r} on, on cached features: training {share:.2%}, {seconds:.1f} s"
+    )
 
 
 def _test_batch(network: Network) -> int:

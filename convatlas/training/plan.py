@@ -87,7 +87,9 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
         return [Plan(p, c, compile=k) for p in precisions for c in layouts for k in compiled]
     plans = [Plan(precisions[0], layouts[0], compile=compiled[0], threads=threads)]
     splits = [1] if recipe.deterministic and draws(model) else _splits(recipe, threads, batch)
-    thin = [False, True] if thin_layers(model) else [False]
+    convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())
+    # a thin first layer alone, as every photo network has, decides nothing
+    thin = [False, True] if 0 < convolutions <= 2 * len(thin_layers(model)) else [False]
     for precision in precisions:
         for split in splits:
             for slim in thin:

@@ -127,6 +127,8 @@ class Recipe:
                 f"recipe: a batch of {self.batch} cannot be computed in {self.accumulate} equal parts; "
                 "give accumulate a divisor of batch"
             )
+        if self.optimizer == "nesterov" and self.momentum == 0:
+            raise MisuseError("recipe: nesterov needs a momentum above 0; sgd does without")
         if self.schedule == "step" and not self.milestones and self.every <= 0:
             raise MisuseError("recipe: schedule step needs milestones (epochs) or every (epochs)")
         if self.schedule == "exponential" and self.every <= 0:

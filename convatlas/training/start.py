@@ -1,0 +1,22 @@
+"""What a run begins with, besides data and recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from convatlas.define import Network
+from convatlas.define.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Start:
+    """A network; fine-tuning brings a model, the preprocessing of its weights, and the row where the head begins."""
+
+    network: Network
+    model: nn.Module | None = None
+    preprocessing: Preprocessing | None = None
+    provenance: Mapping[str, object] | None = None
+    head: str | None = None
