@@ -17,7 +17,7 @@ from convatlas.data.readers.digits import enlarge
 from convatlas.errors import MisuseError
 
 STYLES = ("mnist", "digits")
-_SIDE = 280  # the longer side that the ink is looked for in: ten times MNIST's
+_SIDE = 160  # the longer side that the ink is looked for in: eight pixels for one of the 20x20
 
 
 def read_digit(source: Source, style: str = "mnist") -> Tensor:
@@ -38,7 +38,7 @@ def digit_image(image: Image.Image, style: str = "mnist") -> Tensor:
 
 
 def find_ink(image: Image.Image) -> np.ndarray:
-    """How much each pixel is ink, 0..1 float (H, W), of a picture whose longer side is at most 280."""
+    """How much each pixel is ink, 0..1 float (H, W), of a picture whose longer side is 160."""
     grey = image.convert("L")
     scale = _SIDE / max(grey.size)
     new = [max(1, round(s * scale)) for s in grey.size]

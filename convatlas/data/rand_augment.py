@@ -44,17 +44,18 @@ def _autocontrast(x: Tensor, strength: float, sign: Tensor) -> Tensor:
 
 
 def _equalize(x: Tensor, strength: float, sign: Tensor) -> Tensor:
-    """Each channel's values to their place among its values: the empirical distribution made flat."""
+    """Each channel's values to their place among its values, in the whole steps of Pillow's ImageOps.equalize."""
     n, c, h, w = x.shape
     levels = x.round().clamp(0, 255).long().reshape(n * c, h * w)
-    histogram = torch.zeros(n * c, 256, device=x.device).scatter_add_(
-        1, levels, torch.ones_like(levels, dtype=x.dtype)
-    )
-    total = histogram.cumsum(1)
-    first = total.gather(1, levels.min(1, keepdim=True).values)
-    flat = ((total - first) * (255 / (h * w - first).clamp(min=1))).clamp(0, 255)
-    even = (first == h * w).expand(-1, h * w)  # one value only: nothing to spread
-    return torch.where(even, levels.to(x.dtype), flat.gather(1, levels)).round().view(n, c, h, w)
+    histogram = torch.zeros(n * c, 256, dtype=torch.long, device=x.device)
+    histogram.scatter_add_(1, levels, torch.ones_like(levels))
+    before = histogram.cumsum(1) - histogram
+    brightest = histogram.gather(1, levels.max(1, keepdim=True).values)
+    step = (h * w - brightest) // 255
+    table = (before + step // 2) // step.clamp(min=1)
+    same = torch.arange(256, device=x.device)
+    table = torch.where(step > 0, table.clamp(0, 255), same)
+    return table.gather(1, levels).to(x.dtype).view(n, c, h, w)
 
 
 def _solarize(x: Tensor, strength: float, sign: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from convatlas.data.sets import Dataset
+import torch
+
+from convatlas.data.sets import Dataset, FileSet, TensorSet
 from convatlas.errors import MisuseError
 
 
@@ -24,6 +26,26 @@ class DataSource:
     split: dict[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     opened: dict[str, object] = field(default_factory=dict)  # spec, root and seed: opens the same again
+
+    def whole(self) -> Dataset:
+        """All pictures, in the order in which they lie: what is scored where a set has no test part of its own."""
+        train, test = self.train, self.test
+        labels = torch.cat([train.labels, test.labels])
+        if isinstance(train, TensorSet) and isinstance(test, TensorSet):
+            return TensorSet(torch.cat([train.images, test.images]), labels, self.classes, self.name)
+        assert isinstance(train, FileSet)
+        assert isinstance(test, FileSet)
+        both = FileSet(
+            train.paths + test.paths,
+            labels,
+            self.classes,
+            self.name,
+            None if train.spans is None else train.spans + (test.spans or ()),
+            None if train.members is None else train.members + (test.members or ()),
+        )
+        return both.subset(
+            sorted(range(len(both)), key=lambda i: (both.paths[i], both.spans[i] if both.spans else 0))
+        )
 
     def record(self) -> dict[str, object]:
         """What a run stores: enough to tell a changed set at resume. JSON-able."""

@@ -119,4 +119,8 @@ def _read(folder: Path, name: str, images_file: str, labels_file: str) -> Tensor
             f"{folder}: {images_file} has {len(images):,} images, {labels_file} {len(labels):,} labels; "
             "one of the two is of another set: fetch both again"
         )
+    if len(labels) and labels.max() > 9:
+        raise ConvAtlasError(
+            f"{folder}: {labels_file} has labels up to {labels.max()}; {name} has 10 classes, 0 to 9"
+        )
     return TensorSet(torch.from_numpy(images)[:, None], torch.from_numpy(labels), _CLASSES[name], name)
