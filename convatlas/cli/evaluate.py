@@ -37,7 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.data(parser)
     parser.add_argument(
-        "--split", choices=("test", "train"), default="test", help="which part (default: test)"
+        "--split",
+        choices=("test", "train", "all"),
+        help="which part (default: the test part, all where there is none)",
     )
     classifiers.add(parser)
     parser.add_argument(
@@ -88,15 +90,20 @@ def run(args: argparse.Namespace) -> int:
 def _dataset(args: argparse.Namespace) -> Dataset:
     from convatlas.data import open_data
 
+    part = args.split or "test"
     if args.data is not None:
         source = open_data(args.data, args.data_root)
+        if args.split is None and source.split.get("by") == "stratified" and args.data != "digits":
+            part = (
+                "all"  # the split is ours, for training; a set that is named to be scored has no other part
+            )
     else:
         opened = _trained_on(args.targets[0])
         root = args.data_root or opened["root"]
         source = open_data(opened["spec"], root, opened["seed"], test_share=opened["test_share"])
     for note in source.notes:
         options.say(note)
-    return source.test if args.split == "test" else source.train
+    return {"test": source.test, "train": source.train}.get(part) or source.whole()
 
 
 def _trained_on(target: str) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _short(value: o.Pair) -> o.Pair:
 
 def _pads(placed: Placed) -> tuple[int, int, int, int]:
     """Padding left, right, top, bottom that the windows read on this input; negative where rows are left over."""
-    rows, columns = placed.node.windows(placed.input)
+    rows, columns = placed.node.windows(placed.input)  # type: ignore[attr-defined]
     sides = []
     for w, n in ((columns, placed.input[2]), (rows, placed.input[1])):
         sides += [w.before, (w.output - 1) * w.stride + w.span - w.before - n]
@@ -105,7 +105,7 @@ def _pads(placed: Placed) -> tuple[int, int, int, int]:
 
 def _symmetric(placed: Placed) -> o.Pair | None:
     """Padding as torch takes it, or None where the sides differ in what they need."""
-    rows, columns = placed.node.windows(placed.input)
+    rows, columns = placed.node.windows(placed.input)  # type: ignore[attr-defined]
     for w, n in ((rows, placed.input[1]), (columns, placed.input[2])):
         if (n + 2 * w.before - w.span) // w.stride + 1 != w.output:
             return None

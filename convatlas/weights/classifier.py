@@ -70,9 +70,7 @@ def open_classifier(
             raise MisuseError(f"{target} has its weights with it; --weights goes with a network's name")
         file = run_weights(path) if path.is_dir() else path
         found = open_checkpoint(file, preprocessing=chosen)
-        return _classifier(
-            found.network.name or path.stem, found, str(file), device, given=chosen is not None
-        )
+        return _classifier(found.network.name or path.stem, found, str(file), device)
     if weights is None:
         if "/" in str(target) or str(target).endswith((".safetensors", ".pth")):
             raise ConvAtlasError(
@@ -86,7 +84,7 @@ def open_classifier(
     network = catalogue.network(str(target))
     file = _weights_file(weights, network.name)
     found = open_checkpoint(file, network, preprocessing=chosen)
-    return _classifier(network.name, found, str(file), device, given=chosen is not None)
+    return _classifier(network.name, found, str(file), device)
 
 
 def _weights_file(weights: str | Path, name: str) -> Path:
@@ -137,18 +135,11 @@ def _value(text: str) -> object:
     return parts if len(parts) > 1 else parts[0]
 
 
-def _classifier(
-    name: str, found: Checkpoint, file: str, device: torch.device | str, *, given: bool
-) -> Classifier:
+def _classifier(name: str, found: Checkpoint, file: str, device: torch.device | str) -> Classifier:
     model = build(found.network, init=False)
     model.load_state_dict(found.state_dict)
     model.eval().to(device)
     count = elaborate(found.network).output[0]
-    notes = list(found.notes)
-    if found.source != "convatlas" and not given:
-        notes.append(
-            f"preprocessing: the usual one of {found.source}: {describe(found.preprocessing)}; --preprocess changes it"
-        )
     return Classifier(
         name=name,
         model=model,
@@ -160,7 +151,7 @@ def _classifier(
         device=torch.device(device),
         scores=found.scores,
         provenance=found.provenance,
-        notes=tuple(notes),
+        notes=found.notes,
     )
 
 
@@ -175,15 +166,3 @@ def class_names(classes: tuple[str, ...] | None, count: int) -> tuple[str, ...]:
     if count == 1001:
         return ("background", *imagenet_classes())
     return tuple(str(i) for i in range(count))
-
-
-def describe(preprocessing: Preprocessing) -> str:
-    """The preprocessing in a line."""
-    p = preprocessing
-    size = f"short side {p.resize}, centre crop {p.crop}" if isinstance(p.resize, int) else f"crop {p.crop}"
-    values = f"{p.channel_order.upper()} / {p.scale:g}, mean {_numbers(p.mean)}, deviation {_numbers(p.std)}"
-    return f"{size}, {p.interpolation}, {values}"
-
-
-def _numbers(values: tuple[float, ...]) -> str:
-    return " ".join(f"{value:g}" for value in values)
