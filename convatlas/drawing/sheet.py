@@ -114,6 +114,10 @@ def _entries(things: Sequence[Thing], lang: str) -> list[tuple[str, str]]:
         entries.append(("×", say("product", lang)))
     if any(isinstance(thing, Wire) and thing.dashed for thing in things):
         entries.append(("dashed", say("projection", lang)))
+    notes = {thing.content[:2] for thing in things if isinstance(thing, Text)}
+    entries += [
+        (sign, say(word, lang)) for sign, word in (("× ", "scale"), ("p ", "survival")) if sign in notes
+    ]
     if any(isinstance(thing, Wire) and thing.bus for thing in things):
         entries.append(("bus", say("bus", lang)))
     if any(isinstance(thing, Frame) and thing.view and thing.view.count > 1 for thing in things):
@@ -135,6 +139,8 @@ def _swatch(x: float, y: float, symbol: str) -> str:
             stroke_width=3 if symbol == "bus" else 1.3,
             stroke_dasharray="5 3" if symbol == "dashed" else None,
         )
+    if symbol in {"× ", "p "}:
+        return markup.text(x, y + SMALL * 0.35, "× s" if symbol == "× " else "p", SMALL, "start", "muted")
     if symbol == "stack":
         return "".join(markup.rect(x + by, y - 5 + by, 10, 7, "f-card s-muted", 1.5) for by in (4, 2, 0))
     arm = 3.6 if symbol == "+" else 2.6

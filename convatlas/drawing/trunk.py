@@ -58,7 +58,7 @@ class Trunk:
                 out.left = max(out.left, part.left + 9 + name.width)
             u = begin + part.length
             last = index == len(items) - 1
-            told = after != shape or last
+            told = after != shape or last or output_of(items[index + 1][1])[1:] != place
             if told:
                 text = Text(u + 11.0, 6.0, show_shape(after), SMALL, "start", "muted")
                 out.things.append(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from convatlas.define import Combinator, Concat, Dense, Gate, Operation, Placed, Residual, Sequential, Towers
 from convatlas.drawing.boxing import boxed
@@ -74,13 +75,15 @@ class Viewer:
         if not isinstance(placed.node, Sequential):
             return True
         if not _joins(placed.node):
-            return layers(placed.node) > 1 and sum(layers(child.node) > 1 for _, child in placed.children) < 2
-        inner = [run for run in self._runs(placed, names=False) if _joins(run.placed[0].node)]
-        return (
-            len(inner) == 1
-            and inner[0].count == 1
-            and (len(placed.children) > 1 or self._is_block(inner[0].placed[0]))
-        )
+            few = sum(layers(child.node) > 1 for _, child in placed.children) < 2
+            return layers(placed.node) > 1 and few and _steps_down(placed) < 2
+        runs = self._runs(placed, names=False)
+        joins = [run for run in runs if _joins(run.placed[0].node)]
+        if len(joins) != 1 or joins[0].count > 1:
+            return False
+        if any(layers(run.placed[0].node) > 1 for run in runs if run is not joins[0]):
+            return False  # a stage of blocks, of which only one has a join
+        return len(placed.children) > 1 or self._is_block(joins[0].placed[0])
 
     def _open(self, placed: Sequence[Placed], paths: Sequence[str], *, card: bool) -> list[Part | Item]:
         """The content of a node, as a series of items."""
@@ -189,6 +192,12 @@ def _is_lanes(card: Card) -> bool:
     return (
         len(card.inner) == 1 and isinstance(card.inner[0], Split) and card.inner[0].lanes and card.count == 1
     )
+
+
+def _steps_down(placed: Placed) -> int:
+    """How often the resolution changes on the way through a series: a stem changes it often, a block once."""
+    places = [placed.input[1:], *(child.output[1:] for _, child in placed.children)]
+    return sum(a != b for a, b in pairwise(places))
 
 
 def level(path: str) -> int:

@@ -21,6 +21,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "product": ("product", "相乘"),
     "projection": ("shortcut that changes the shape", "改变形状的捷径"),
     "bus": ("all before it", "此前所有输出"),
+    "scale": ("residual, scaled", "残差缩放"),
+    "survival": ("share of training steps that keep the block", "训练中保留该块的概率"),
     "block": ("block", "模块"),
     "residual": ("residual", "残差"),
     "branches": ("branches", "分支"),
