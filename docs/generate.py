@@ -10,6 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import claims_page
+
 import convatlas as ca
 from convatlas.analysis.table import totals
 from convatlas.cli.show import accuracy, claim, when
@@ -77,6 +79,7 @@ def main(names: list[str]) -> None:
         ca.network(name).draw(PAGES / f"{name}.svg")
         (PAGES / f"{name}.md").write_text(page(name), encoding="utf-8")
     (PAGES / "index.md").write_text(index(), encoding="utf-8")
+    (HERE / "claims.md").write_text(claims_page.page(), encoding="utf-8")
     print(f"{len(names or ca.names())} pages in {PAGES}")
 
 
