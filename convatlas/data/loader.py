@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from convatlas.data.augmentation import Augmentation
-from convatlas.data.decode import Box, crop_resize, decode_crop, decode_whole
+from convatlas.data.decode import Box, crop_resize, decode_crop, decode_whole, exact_pixels
 from convatlas.data.geometry import training_box
 from convatlas.data.images import ImageError, read_image
 from convatlas.data.pixels import crop_pixels
@@ -222,9 +222,13 @@ class Loader:
             crop_resize(pixels, plan(pixels.shape[1], pixels.shape[0]), row)
             return
         if pixels is None:
-            image = read_image(self.dataset.read(index), self.dataset.label_of(index))
-            pixels = crop_pixels(image if self.channels == 3 else image.convert("L"), self.preprocessing)
-            pixels = pixels.reshape(row.shape)
+            data, name = self.dataset.read(index), self.dataset.label_of(index)
+            if self.channels == 3:
+                pixels = exact_pixels(data, name, self.preprocessing)
+            else:
+                pixels = crop_pixels(read_image(data, name).convert("L"), self.preprocessing).reshape(
+                    row.shape
+                )
             self._hold(index, pixels)
         row[:] = pixels
 

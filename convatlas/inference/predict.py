@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convatlas.data.decode import exact_pixels
 from convatlas.data.images import ImageError, read_image
-from convatlas.data.pixels import crop_pixels, normalize
+from convatlas.data.pixels import normalize
 from convatlas.errors import ConvAtlasError
 from convatlas.inference.pictures import Picture
 from convatlas.weights.classifier import Classifier
@@ -88,7 +89,7 @@ def reader(classifier: Classifier) -> Callable[[Picture], np.ndarray]:
         style = "digits" if isinstance(data, dict) and data.get("name") == "digits" else "mnist"
         return lambda picture: _digit(picture, style, (height, width))
     preprocessing = classifier.preprocessing
-    return lambda picture: crop_pixels(read_image(picture.read(), picture.name), preprocessing)
+    return lambda picture: exact_pixels(picture.read(), picture.name, preprocessing)
 
 
 def _digit(picture: Picture, style: str, size: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,30 @@
+"""The fast exact reading gives Pillow's pixels: on real photos, and on files that are odd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+np = pytest.importorskip("numpy", reason="pictures are arrays; numpy is not installed")
+
+from convatlas.data.decode import exact_pixels  # noqa: E402
+from convatlas.data.images import ImageError, read_image  # noqa: E402
+from convatlas.data.pixels import crop_pixels  # noqa: E402
+from convatlas.define.preprocessing import NAMED  # noqa: E402
+
+
+@pytest.mark.parametrize("folder", ["photos/imagenet-sample", "odd-images", "photos/ants-bees/train/ants"])
+@pytest.mark.parametrize("name", ["torchvision", "caffe"])
+def test_a_jpeg_is_read_to_the_bit_as_pillow_reads_it(folder: str, name: str, shared_data: Path) -> None:
+    files = sorted(path for path in (shared_data / folder).iterdir() if path.suffix != ".tsv")[:60]
+    assert files
+    for path in files:
+        data = path.read_bytes()
+        try:
+            expected = crop_pixels(read_image(data, path.name), NAMED[name])
+        except ImageError:
+            with pytest.raises(ImageError):
+                exact_pixels(data, path.name, NAMED[name])
+            continue
+        assert np.array_equal(exact_pixels(data, path.name, NAMED[name]), expected), path.name
