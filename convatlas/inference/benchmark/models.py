@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas import modules
-from convatlas.errors import MisuseError, MissingExtra
+from convatlas.errors import MissingExtra, MisuseError
 from convatlas.networks import catalogue
 
 # our name -> torchvision's, where they differ; the same structure, so that times compare

@@ -10,6 +10,7 @@ from collections import Counter
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, fx
 
@@ -17,11 +18,9 @@ from convatlas._version import __version__
 from convatlas.errors import MisuseError
 from convatlas.inference.engines.base import Unsuitable
 from convatlas.inference.export.onnx_nodes import WRITERS
+from convatlas.inference.export.onnx_opset import OPSET, OPSETS
 from convatlas.inference.graph import Recording
 
-OPSET = 17
-# 14 is the first with HardSwish; runtimes of today read all of these
-OPSETS = range(14, 24)
 INPUT, OUTPUT = "images", "logits"
 
 
@@ -93,7 +92,8 @@ def onnx_model(recording: Recording, *, opset: int = OPSET, name: str = "convatl
                 )
             writer.values[node] = made
     writer.nodes.append(helper.make_node("Identity", [last], [OUTPUT], name="output"))
-    images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", *recording.input_shape[1:]])
+    kind = TensorProto.UINT8 if recording.input_dtype is torch.uint8 else TensorProto.FLOAT
+    images = helper.make_tensor_value_info(INPUT, kind, ["batch", *recording.input_shape[1:]])
     logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", *recording.output_shape[1:]])
     graph = helper.make_graph(writer.nodes, name, [images], [logits], writer.weights)
     model = helper.make_model(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from onnx import TensorProto
 from torch import fx
 
 from convatlas.inference.engines.base import Unsuitable
@@ -205,6 +207,8 @@ def _other(w: GraphWriter, n: fx.Node) -> str | None:
     """The few functions without a rewrite that networks of this atlas call."""
     x = w.value(n.args[0])
     match n.meta["name"]:
+        case "to" | "float" if n.meta["dtype"] is torch.float32:
+            return w.emit("Cast", [x], _row(n), "cast", to=TensorProto.FLOAT)
         case "neg":
             return w.emit("Neg", [x], _row(n), "neg")
         case "square":

@@ -30,9 +30,14 @@ class Recording:
     """
 
     def __init__(
-        self, module: fx.GraphModule, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+        self,
+        module: fx.GraphModule,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        input_dtype: torch.dtype = torch.float32,
     ) -> None:
         self.module = module
+        self.input_dtype = input_dtype
         self.input_shape = input_shape
         self.output_shape = output_shape
 
@@ -95,7 +100,7 @@ class Recording:
         output = graph.graph_copy(self.graph, val_map={})
         graph.output(output)
         module.graph = graph
-        return Recording(module, self.input_shape, self.output_shape)
+        return Recording(module, self.input_shape, self.output_shape, self.input_dtype)
 
 
 def record(model: nn.Module, example: Tensor) -> Recording:
@@ -181,7 +186,9 @@ class _Recorder(TorchFunctionMode):
                 )
             else:
                 node = self.graph.call_function(FUNCTIONS[kind], args, kwargs)
-            node.meta.update(kind=kind, shape=tuple(output.shape), row=self.rows[-1], name=name)
+            node.meta.update(
+                kind=kind, shape=tuple(output.shape), dtype=output.dtype, row=self.rows[-1], name=name
+            )
             self.nodes[id(output)] = node
 
     def _node(self, value: Any) -> Any:
@@ -200,7 +207,7 @@ class _Recorder(TorchFunctionMode):
             raise NotRecordable("the output does not depend on the input through torch functions")
         self.graph.output(self.nodes[id(output)])
         self.module.graph = self.graph
-        return Recording(self.module, tuple(self.images.shape), tuple(output.shape))
+        return Recording(self.module, tuple(self.images.shape), tuple(output.shape), self.images.dtype)
 
 
 def _tensors(value: object) -> list[Tensor]:
