@@ -144,7 +144,10 @@ def _open_own(path: Path, network: Network | None, preprocessing: Preprocessing 
             )
         notes = (f"the file's own variant of {own.name} is used",)
     assert own is not None
-    _check_names(slots(own), weights.state_dict, str(path))
+    try:
+        _check_names(slots(own), weights.state_dict)
+    except Mismatch as error:
+        raise _told(str(path), own, error, "") from None
     provenance = {"file": path.name} | dict(weights.provenance)
     usual = convention("convatlas", own, None).preprocessing
     return Checkpoint(
@@ -159,7 +162,7 @@ def _open_own(path: Path, network: Network | None, preprocessing: Preprocessing 
     )
 
 
-def _check_names(wanted: list[Slot], given: Mapping[str, Tensor], where: str) -> None:
+def _check_names(wanted: list[Slot], given: Mapping[str, Tensor]) -> None:
     """List every missing, extra and misshaped entry of a state dict in our own names."""
     faults, known = [], set()
     for slot in wanted:
@@ -178,7 +181,7 @@ def _check_names(wanted: list[Slot], given: Mapping[str, Tensor], where: str) ->
         if key not in known and key.rpartition(".")[0] in names and not _free(key, wanted)
     ]
     if faults:
-        raise WeightsError(f"{where}: does not fit the network: {'; '.join(faults)}")
+        raise Mismatch(faults)
 
 
 def _free(key: str, wanted: list[Slot]) -> bool:
@@ -192,14 +195,25 @@ def _translate(foreign: Foreign, network: Network, source: str, where: str) -> C
     names = [layer.name for layer in foreign.layers]
     if set(names) == own_names or (source == "convatlas"):
         tensors = {f"{x.name}.{leaf}": t.float() for x in foreign.layers for leaf, t in x.tensors.items()}
-        _check_names(slots(network), tensors, where)
+        try:
+            _check_names(slots(network), tensors)
+        except Mismatch as error:
+            raise _told(where, network, error, fitting_names(foreign, None, network)) from None
         for slot in slots(network):
             if slot.is_norm:
                 tensors[f"{slot.name}.num_batches_tracked"] = torch.tensor(0)
         plain = convention("convatlas", network, None)
         said = f"no preprocessing in it: {describe(plain.preprocessing)} is assumed"
+        provenance = {"file": Path(where).name, "source": "convatlas"}
         return Checkpoint(
-            network, tensors, "convatlas", plain.preprocessing, class_names(network), notes=(said,)
+            network,
+            tensors,
+            "convatlas",
+            plain.preprocessing,
+            class_names(network),
+            foreign.scores,
+            provenance,
+            (said,),
         )
     dialect = dialect_of(foreign, network, source)
     if source != "torch":

@@ -119,7 +119,8 @@ def parse_preprocessing(text: str) -> Preprocessing:
         name, equals, value = item.partition("=")
         if not equals:
             raise MisuseError(f"--preprocess {text!r}: {item!r} is no field; write name=value, as crop=224")
-        values[name] = _value(value)
+        found = _value(value)
+        values[name] = [found] if name in ("mean", "std") and not isinstance(found, list) else found
     return Preprocessing.from_dict({**base.to_dict(), **values})
 
 

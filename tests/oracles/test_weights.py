@@ -51,6 +51,8 @@ def randomize(model: nn.Module) -> nn.Module:
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
                 module.running_mean.normal_(std=0.2)
                 module.running_var.uniform_(0.5, 1.5)
                 module.weight.uniform_(0.5, 1.0)
@@ -108,7 +110,9 @@ def test_auxiliary_heads_of_torchvision_compute_the_same(
             # on maps that are 4x4 already it does nothing, and the rest of the head is what is compared
             pool = nn.AvgPool2d(5, 3) if name != "AuxLogits" else nn.Identity()
             source = model.get_submodule(inputs[name])
-            source.register_forward_hook(lambda _m, _i, out, n=name, h=module, p=pool: heads.__setitem__(n, h(p(out))))
+            source.register_forward_hook(
+                lambda _m, _i, out, n=name, h=module, p=pool: heads.__setitem__(n, h(p(out)))
+            )
     images = torch.randn(2, 3, size, size)
     expected = model(images)
     logits, aux = mine.forward_with_aux(images)

@@ -79,7 +79,9 @@ def test_a_library_leads_to_its_file_and_keras_sums_are_checked(
     address, folder = site
     publish(folder, b"weights", "vgg16.h5")
     md5 = hashlib.md5(b"weights" if right else b"others").hexdigest()
-    entry = dataclasses.replace(known.TABLE[0], source="keras", network="vgg16", url=f"{address}/vgg16.h5", md5=md5)
+    entry = dataclasses.replace(
+        known.TABLE[0], source="keras", network="vgg16", url=f"{address}/vgg16.h5", md5=md5
+    )
     monkeypatch.setattr(known, "TABLE", (entry,))
     if right:
         assert resolve("keras", "vgg16@192").read_bytes() == b"weights"

@@ -55,7 +55,9 @@ def test_the_header_says_it_all_without_torch_and_numpy(saved: Path) -> None:
         "from convatlas.define.serialize import network_from_dict; n = network_from_dict(h.network);"
         "print(json.dumps([n.name, h.classes, h.scores, sorted({'torch', 'numpy'} & set(sys.modules))]))"
     )
-    told = subprocess.run([sys.executable, "-c", code, saved], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-c", code, saved], capture_output=True, text=True, check=True
+    ).stdout
     assert json.loads(told) == ["resnet20", ["cat", "dog", "猫"], {"top1": 0.91}, []]
 
 
@@ -67,7 +69,9 @@ def test_names_that_share_one_tensor_are_saved_both(tmp_path: Path) -> None:
     assert found["c"].equal(one[1:])
 
 
-def test_a_write_that_fails_leaves_the_earlier_file_and_no_rest(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_the_earlier_file_and_no_rest(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = saved.read_bytes()
 
     def full(*args: object) -> None:
@@ -110,5 +114,10 @@ def test_every_entry_that_is_missing_extra_or_misshaped_is_listed(tmp_path: Path
     path = save_weights(tmp_path / "w.safetensors", state, network=NETWORK)
     with pytest.raises(WeightsError) as caught:
         open_checkpoint(path)
-    for fault in ("fc.bias is missing", "bn1.running_var is missing", "conv1.weight should be (16, 3, 3, 3)", "fc.extra"):
+    for fault in (
+        "fc.bias is missing",
+        "bn1.running_var is missing",
+        "conv1.weight should be (16, 3, 3, 3)",
+        "fc.extra",
+    ):
         assert fault in str(caught.value)

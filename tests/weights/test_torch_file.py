@@ -53,9 +53,13 @@ def write(path: Path, content: object, how: str) -> Path:
         ("w.tflite", "pickle"), ("w.h5", "pickle"), ("w.keras", "zip"),
     ],
 )  # fmt: skip
-def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path: Path, name: str, how: str) -> None:
+def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(
+    tmp_path: Path, name: str, how: str
+) -> None:
     trap = tmp_path / "executed"
-    path = write(tmp_path / name, {"state_dict": Malicious(trap)} if how != "pickle" else Malicious(trap), how)
+    path = write(
+        tmp_path / name, {"state_dict": Malicious(trap)} if how != "pickle" else Malicious(trap), how
+    )
     with pytest.raises(WeightsError):
         open_checkpoint(path, catalogue.network("lenet5"))
     assert not trap.exists()
@@ -111,7 +115,10 @@ def test_what_is_no_state_dict_is_told(tmp_path: Path, content: object, complain
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"bomb.{suffix}"
     member = {"pth": "archive/data.pkl", "npz": "w.npy", "keras": "model.weights.h5"}[suffix]
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open(member, "w") as file:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open(member, "w") as file,
+    ):
         for _ in range(100):
             file.write(bytes(1 << 20))
     with pytest.raises(WeightsError, match="zip bomb"):
