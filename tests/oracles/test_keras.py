@@ -105,6 +105,5 @@ def test_files_of_keras_compute_the_same_in_our_networks(
         with torch.inference_mode():
             logits = model(images)
         scale = max(1.0, float(expected.abs().max()))
-        torch.testing.assert_close(
-            logits, expected, rtol=0, atol=1e-4 * scale, msg=lambda m, s=suffix: f"{s}: {m}"
-        )
+        worst = float((logits - expected).abs().max())
+        assert worst <= 1e-4 * scale, f"w.{suffix}: {worst} apart, of at most {scale}"

@@ -214,8 +214,8 @@ def test_a_gamma_that_is_left_out_is_one_for_keras_and_missing_for_torch(toleran
 def test_new_classes_get_a_new_classifier_and_keep_all_else() -> None:
     found = open_checkpoint(as_cifar(), NETWORK)
     model = fill(found, 3)
-    assert model.fc.weight.shape == (3, 64)
-    assert model.fc.weight.isfinite().all()
+    assert model.get_parameter("fc.weight").shape == (3, 64)
+    assert model.get_parameter("fc.weight").isfinite().all()
     assert model.state_dict()["conv1.weight"].equal(found.state_dict["conv1.weight"])
 
 
@@ -223,4 +223,4 @@ def test_a_file_of_that_many_classes_keeps_its_classifier(tmp_path: Path) -> Non
     state = as_cifar(with_classes(NETWORK, 3))
     torch.save(state, tmp_path / "w.pth")
     model = model_from(tmp_path / "w.pth", NETWORK, 3)
-    assert model.fc.weight.equal(state["module.linear.weight"])
+    assert model.get_parameter("fc.weight").equal(state["module.linear.weight"])

@@ -21,7 +21,7 @@ DEPTHWISE = {"depthwise_kernel": np.arange(2 * 2 * 3 * 2.0).reshape(2, 2, 3, 2)}
 SEPARABLE = DEPTHWISE | {"pointwise_kernel": np.arange(12.0).reshape(1, 1, 6, 2)}
 NORM = {"beta": np.ones(3), "moving_mean": np.zeros(3), "moving_variance": np.full(3, 2.0)}
 DENSE = {"kernel": np.arange(6.0).reshape(2, 3), "bias": np.zeros(3)}
-LAYERS = {"conv": CONV, "dw": DEPTHWISE, "sep": SEPARABLE, "bn": NORM, "fc": DENSE}
+LAYERS: dict[str, Arrays] = {"conv": CONV, "dw": DEPTHWISE, "sep": SEPARABLE, "bn": NORM, "fc": DENSE}
 KINDS = {
     "conv": "Conv2D",
     "dw": "DepthwiseConv2D",

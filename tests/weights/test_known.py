@@ -116,7 +116,9 @@ def test_every_known_file_can_be_verified_and_is_of_a_network_of_the_catalogue()
     for entry in known.TABLE:
         assert entry.network in catalogue.names()
         assert len(entry.md5) == 32 or (entry.sha256 and 8 <= len(entry.sha256) <= 10), entry.file
-    assert known.known_file("resnet50-0676ba61.pth").network == "resnet50_v1_5"
+    found = known.known_file("resnet50-0676ba61.pth")
+    assert found is not None
+    assert found.network == "resnet50_v1_5"
 
 
 def test_the_classes_are_those_of_imagenet_in_the_order_of_their_ids() -> None:

@@ -19,7 +19,7 @@ from convatlas.networks import catalogue
 from convatlas.weights import WeightsError, open_checkpoint, read_header, read_weights, save_weights
 
 NETWORK = with_classes(catalogue.network("resnet20"), 3)
-FACTS = {"scores": {"top1": 0.91}, "provenance": {"seed": 7, "data": "cats"}}
+FACTS: dict[str, dict[str, object]] = {"scores": {"top1": 0.91}, "provenance": {"seed": 7, "data": "cats"}}
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def saved(tmp_path: Path) -> Path:
         network=NETWORK,
         preprocessing=named("caffe"),
         classes=("cat", "dog", "猫"),
-        **FACTS,
+        scores=FACTS["scores"],
+        provenance=FACTS["provenance"],
     )
 
 

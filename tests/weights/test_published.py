@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ CIFAR = {
 
 
 @pytest.fixture(params=PHOTOS)
-def published(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Checkpoint, dict[str, object]]:
+def published(request: pytest.FixtureRequest, shared_data: Path) -> tuple[Checkpoint, dict[str, Any]]:
     name, file = PHOTOS[request.param]
     reference = json.loads((shared_data / "weights" / "reference.json").read_text())[request.param]
     return open_checkpoint(shared_data / "weights" / file, catalogue.network(name)), reference
@@ -45,7 +46,7 @@ def probabilities(found: Checkpoint, photos: list[Path]) -> Tensor:
         return torch.stack([model(load(photo, found.preprocessing)[None])[0].softmax(0) for photo in photos])
 
 
-def check(found: Checkpoint, predictions: list[dict[str, object]], folder: Path) -> tuple[int, int]:
+def check(found: Checkpoint, predictions: list[dict[str, Any]], folder: Path) -> tuple[int, int]:
     """Top-1 equal image by image unless the margin is small; the numbers of right answers."""
     top1 = top5 = 0
     scores = probabilities(found, [folder / str(entry["file"]) for entry in predictions])
@@ -59,7 +60,7 @@ def check(found: Checkpoint, predictions: list[dict[str, object]], folder: Path)
 
 
 def test_published_weights_name_photos_as_their_own_library_does(
-    published: tuple[Checkpoint, dict[str, object]], shared_data: Path
+    published: tuple[Checkpoint, dict[str, Any]], shared_data: Path
 ) -> None:
     found, reference = published
     check(found, reference["predictions"][::50], shared_data / "photos" / "imagenet-sample")
@@ -67,7 +68,7 @@ def test_published_weights_name_photos_as_their_own_library_does(
 
 @pytest.mark.slow
 def test_published_weights_reach_the_reference_counts_on_all_photos(
-    published: tuple[Checkpoint, dict[str, object]], shared_data: Path
+    published: tuple[Checkpoint, dict[str, Any]], shared_data: Path
 ) -> None:
     found, reference = published
     counts = check(found, reference["predictions"], shared_data / "photos" / "imagenet-sample")

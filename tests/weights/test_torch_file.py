@@ -141,6 +141,8 @@ def test_what_is_no_checkpoint_at_all_is_told(tmp_path: Path, content: bytes) ->
 
 
 def test_an_npz_of_plain_arrays_is_read(tmp_path: Path) -> None:
-    np.savez(tmp_path / "w.npz", **{name: tensor.numpy() for name, tensor in TENSORS.items()})
+    np.savez(
+        tmp_path / "w.npz", allow_pickle=False, **{name: tensor.numpy() for name, tensor in TENSORS.items()}
+    )
     (layer,) = read_foreign(tmp_path / "w.npz").layers
     assert layer.tensors["weight"].equal(TENSORS["conv.weight"])
