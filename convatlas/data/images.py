@@ -47,7 +47,7 @@ def read_image(source: Source, name: str | None = None) -> Image.Image:
     try:
         with _quiet, Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ImageError(name, _too_large(image.width, image.height))
+                raise ImageError(name, _too_large(image.width, image.height))  # noqa: TRY301 (passes the broad except)
             image.load()
             return to_rgb(_upright(image))
     except ImageError:
@@ -120,7 +120,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         from PIL import ImageCms
 
         lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+        turned = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+        assert turned is not None  # None is for a change in place
+        return turned
     return image.convert("RGB")
 
 

@@ -90,7 +90,7 @@ def open_data(
     place = None if root is None else Path(root)
     found = _open(text, place, seed, test_share, download)
     known = text in NAMED or text.startswith(("http://", "https://"))
-    opened = {
+    opened: dict[str, object] = {
         "spec": text if known else str(Path(text).absolute()) if Path(text).exists() else text,
         "root": None if place is None else str(place.absolute()),
         "seed": seed,

@@ -25,8 +25,8 @@ SIDES = st.integers(1, 3000)
 def test_every_crop_lies_in_its_picture(width: int, height: int, crop: str, size: int, index: int) -> None:
     augmentation = Augmentation(crop=crop, short_side=(256, 512) if crop == "jitter" else None)
     left, top, w, h = training_box(width, height, (size, size), augmentation, Draws(0, 0, index))
-    assert 0 <= left
-    assert 0 <= top
+    assert left >= 0
+    assert top >= 0
     assert 1 <= w <= width - left
     assert 1 <= h <= height - top
 

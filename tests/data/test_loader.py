@@ -184,7 +184,7 @@ def test_color_becomes_grey_by_the_weights_of_pillow() -> None:
 
 def test_draws_are_uniform_and_of_their_own() -> None:
     values = np.array([Draws(1, e, i).uniform() for e in range(20) for i in range(500)])
-    assert 0 <= values.min()
+    assert values.min() >= 0
     assert values.max() < 1
     counts, _ = np.histogram(values, 10, (0, 1))
     assert ((counts - 1000) ** 2 / 1000).sum() < 27.9  # chi-squared of 9 degrees, one in a thousand

@@ -70,7 +70,7 @@ def _files(name: str, root: Path | None, download: bool) -> tuple[Files, str]:
     folders = [root / f for f in _FOLDERS[name]]
     for folder in folders:
         if any((folder / layout[0][0]).is_file() for layout in _LAYOUTS[name]):
-            return lambda file: _bytes_of(folder / file), str(folder)
+            return lambda file, folder=folder: _bytes_of(folder / file), str(folder)
     for folder in folders:
         for packed in (archive, archive.replace("python", "binary")):
             if (folder / packed).is_file():

@@ -90,7 +90,7 @@ def _members(path: Path) -> Iterator[tuple[str, int, int]]:
 
 def _members_of(file: IO[bytes] | _Part, path: Path, start: int) -> Iterator[tuple[str, int, int]]:
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:  # type: ignore[arg-type]
+        with tarfile.open(fileobj=file, mode="r:") as archive:  # type: ignore[call-overload]
             for member in archive:
                 if member.isfile():
                     yield member.name, start + member.offset_data, member.size
