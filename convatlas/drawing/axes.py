@@ -134,17 +134,25 @@ def left_margin(scale: Scale, y_label: str, height: float, size: float = markup.
 
 
 def legend(
-    entries: Sequence[tuple[str, str]], x: float, y: float, width: float, size: float = markup.NORMAL
+    entries: Sequence[tuple[str, str] | tuple[str, str, bool]],
+    x: float,
+    y: float,
+    width: float,
+    size: float = markup.NORMAL,
 ) -> tuple[str, float]:
-    """A legend of (label, color name) in rows no wider than `width`: markup and height used."""
+    """A legend of (label, color name[, hollow]) in rows no wider than `width`: markup and height used."""
     parts, place, row = [], x, 0
     step = size + 7
-    for label, color in entries:
+    for label, color, *hollow in entries:
         wide = 18 + text_width(label, size) + 16
         if place > x and place + wide > x + width:
             place, row = x, row + 1
         top = y + row * step
-        parts.append(markup.rect(place, top + 2, 12, 8, f"f-{color}", 2))
+        parts.append(
+            markup.rect(
+                place, top + 2, 12, 8, f"f-{color} s-{color}", 2, fill_opacity="0.15" if any(hollow) else None
+            )
+        )
         parts.append(markup.text(place + 18, top + 10, label, size, "start"))
         place += wide
     return "\n".join(parts), (row + 1) * step if entries else 0.0

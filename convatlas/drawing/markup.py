@@ -9,6 +9,7 @@ from convatlas.drawing.text import FONT_STACK
 from convatlas.drawing.theme import Theme, stylesheet
 
 SMALL, NORMAL, LARGE, TITLE = 10.0, 11.5, 13.0, 17.0
+_HALO = ".ca .halo{paint-order:stroke;stroke-width:2.5px;stroke-linejoin:round}"
 
 
 def number(value: float) -> str:
@@ -62,8 +63,12 @@ def text(
     *,
     bold: bool = False,
     turned: bool = False,
+    halo: bool = False,
 ) -> str:
-    """One line of text with its baseline at `y`; `turned` runs it upwards. Empty text writes nothing."""
+    """One line of text with its baseline at `y`; `turned` runs it upwards, `halo` keeps it clear of what it lies on.
+
+    Empty text writes nothing.
+    """
     if not content:
         return ""
     return element(
@@ -73,7 +78,7 @@ def text(
         y=y,
         font_size=size,
         text_anchor=None if anchor == "start" else anchor,
-        class_=f"f-{color}",
+        class_=f"f-{color} s-paper halo" if halo else f"f-{color}",
         font_weight="bold" if bold else None,
         transform=f"rotate(-90 {number(x)} {number(y)})" if turned else None,
     )
@@ -92,7 +97,8 @@ def document(
     paper = rect(0, 0, width, height, "f-paper")
     style = (
         f".ca text{{font-family:{FONT_STACK};font-variant-numeric:tabular-nums}}"
-        f".ca .line{{fill:none;stroke-linecap:round;stroke-linejoin:round}}{stylesheet(paper + body, theme)}"
+        f".ca .line{{fill:none;stroke-linecap:round;stroke-linejoin:round}}"
+        f"{_HALO if 'halo' in body else ''}{stylesheet(paper + body, theme)}"
     )
     about = title(name) + (f"<desc>{escape(description, quote=False)}</desc>" if description else "")
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from convatlas.drawing import markup
@@ -12,7 +12,9 @@ from convatlas.drawing.text import shorten, text_width, wrap
 from convatlas.drawing.theme import SERIES, Theme
 
 _LARGEST = 26.0  # radius of the largest disc
+_RINGS = 34  # of places tried around a disc, eight pixels apart
 Rect = tuple[float, float, float, float]  # left, top, right, bottom
+Segment = tuple[float, float, float, float]  # x, y of both ends
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ def scatter(
     ]
     top = 12.0 + 18 * len(heading)
     groups = list(dict.fromkeys(dot.group for dot in dots))
-    hues = {group: SERIES[index % len(SERIES)] for index, group in enumerate(groups)}
-    entries = [(group, hues[group]) for group in groups] if len(groups) > 1 else []
+    # The ninth group and those after it take the colors again, hollow.
+    hues = {group: (SERIES[i % len(SERIES)], i >= len(SERIES)) for i, group in enumerate(groups)}
+    entries = [(group, *hues[group]) for group in groups] if len(groups) > 1 else []
     keys, used = legend(entries, 12, top, width - 24)
     parts.append(keys)
     top += used + 10
@@ -81,10 +84,18 @@ def scatter(
         dot, (cx, cy) = good[index], places[index]
         about = f"{dot.label}: {x_label} {show_value(dot.x, 4)}, {y_label} {show_value(dot.y, 4)}"
         about += f", {area_label} {show_value(dot.area, 4)}" if dot.area else ""
-        disc = markup.element("circle", markup.title(about), cx=cx, cy=cy, r=radii[index], class_=f"f-{hues[dot.group]} s-paper", fill_opacity="0.62")  # fmt: skip
-        parts.append(disc)
+        hue, hollow = hues[dot.group]
+        look = f"f-{hue} s-{hue}" if hollow else f"f-{hue} s-paper"
+        disc = markup.title(about)
+        opacity = "0.15" if hollow else "0.62"
+        parts.append(
+            markup.element("circle", disc, cx=cx, cy=cy, r=radii[index], class_=look, fill_opacity=opacity)
+        )
     box = (left + 2, top, width - 16.0, bottom - 2)
-    parts += _labels([dot.label for dot in good], places, radii, box)
+    labels = _Labels(places, radii, box)
+    order = sorted(range(len(good)), key=lambda i: (radii[i], places[i]))
+    put = [labels.put(i, shorten(good[i].label, 150, markup.SMALL), markup.SMALL) for i in order]
+    parts += [leader for _, leader in put] + [text for text, _ in put]
     if most:
         note = f"area: {area_label}, largest {show_value(most)}" if area_label else ""
         parts.append(markup.text(width - 16, bottom + 36, note, markup.SMALL, "end", "muted"))
@@ -95,70 +106,96 @@ def scatter(
     return markup.document(width, height, body, title or f"{y_label} over {x_label}", about, theme)
 
 
-def _labels(
-    labels: Sequence[str], places: Sequence[tuple[float, float]], radii: Sequence[float], box: Rect
-) -> list[str]:
-    """Each label at the nearest free place around its disc, on rings of growing radius; none free: left to the tooltip."""
-    size = markup.SMALL
-    cores = [(x - 3, y - 3, x + 3, y + 3) for x, y in places]
-    taken: list[Rect] = []
-    leaders: list[tuple[float, float, float, float]] = []
-    parts = []
-    for index in sorted(range(len(labels)), key=lambda i: (radii[i], places[i])):
-        label = shorten(labels[index], 150, size)
-        wide, (cx, cy), radius = text_width(label, size), places[index], radii[index]
-        for ring in range(14):
-            reach = radius + 4 + ring * 9
-            spot = _free_spot(cx, cy, reach, wide, size, box, taken, [c for i, c in enumerate(cores) if i != index], leaders, ring)  # fmt: skip
-            if spot is None:
+class _Labels:
+    """Labels put one by one where they cost least: near their disc, off other discs, never on another label."""
+
+    def __init__(self, places: Sequence[tuple[float, float]], radii: Sequence[float], box: Rect) -> None:
+        self.places, self.radii, self.box = places, radii, box
+        self.taken: list[Rect] = []
+        self.leaders: list[Segment] = []
+
+    def put(self, index: int, label: str, size: float) -> tuple[str, str]:
+        """Markup of one label and of its leader; nothing where no place is left (the tooltip still tells)."""
+        wide, (cx, cy), radius = text_width(label, size), self.places[index], self.radii[index]
+        best, least = None, math.inf
+        for ring in range(_RINGS):
+            reach = radius + 4 + ring * 8
+            if reach - radius >= least:
+                break  # no farther place can cost less than its distance
+            for spot in _around(cx, cy, reach, wide, size, 8 if ring == 0 else 20):
+                cost = reach - radius + self._cost(index, spot, ring)
+                if cost < least:
+                    best, least = spot, cost
+        if best is None:
+            return "", ""
+        self.taken.append(best)
+        ex, ey = _nearest(cx, cy, best)
+        far = math.hypot(ex - cx, ey - cy)
+        text = markup.text(best[0], best[3] - size * 0.28, label, size, "start", halo=True)
+        if far <= radius + 8:
+            return text, ""
+        sx, sy = cx + (ex - cx) * radius / far, cy + (ey - cy) * radius / far
+        self.leaders.append((sx, sy, ex, ey))
+        return text, markup.line(sx, sy, ex, ey, "s-muted", stroke_width=0.7)
+
+    def _cost(self, index: int, spot: Rect, ring: int) -> float:
+        """What a place costs besides its distance; infinite where a label may not be."""
+        if not (
+            spot[0] >= self.box[0]
+            and spot[1] >= self.box[1]
+            and spot[2] <= self.box[2]
+            and spot[3] <= self.box[3]
+        ):
+            return math.inf
+        if any(_meet(spot, other) for other in self.taken) or any(
+            _crosses(line, spot) for line in self.leaders
+        ):
+            return math.inf
+        cx, cy = self.places[index]
+        leader = (cx, cy, *_nearest(cx, cy, spot))
+        # Leaders run below labels, whose halo keeps them legible: allowed where nothing else is left.
+        cost = 60.0 * sum(_crosses(line, spot) for line in self.leaders)
+        cost += 60.0 * sum(_crosses(leader, other) for other in self.taken) if ring else 0.0
+        for other, (x, y) in enumerate(self.places):
+            if other == index:
                 continue
-            taken.append(spot)
-            ex, ey = min(max(cx, spot[0]), spot[2]), min(max(cy, spot[1]), spot[3])
-            far = math.hypot(ex - cx, ey - cy)
-            if far > radius + 8:
-                sx, sy = cx + (ex - cx) * radius / far, cy + (ey - cy) * radius / far
-                leaders.append((sx, sy, ex, ey))
-                parts.append(markup.line(sx, sy, ex, ey, "s-muted", stroke_width=0.7))
-            parts.append(markup.text(spot[0], spot[3] - size * 0.28, label, size, "start"))
-            break
-    return parts
+            near = math.dist(_nearest(x, y, spot), (x, y))
+            if near < 3.5:
+                return math.inf  # the middle of another disc
+            cost += 25.0 if near < self.radii[other] else 0.0
+        return cost + sum(40.0 for line in self.leaders if _segments_cross(leader, line))
 
 
-def _free_spot(
-    cx: float,
-    cy: float,
-    reach: float,
-    wide: float,
-    size: float,
-    box: Rect,
-    taken: Sequence[Rect],
-    cores: Sequence[Rect],
-    leaders: Sequence[tuple[float, float, float, float]],
-    ring: int,
-) -> Rect | None:
-    for turn in range(8 if ring == 0 else 16):
-        angle = turn * math.tau / (8 if ring == 0 else 16)
+def _around(cx: float, cy: float, reach: float, wide: float, size: float, turns: int) -> Iterator[Rect]:
+    """Places for a label at a distance from a point, its nearest edge toward the point."""
+    for turn in range(turns):
+        angle = turn * math.tau / turns
         dx, dy = math.cos(angle), math.sin(angle)
         x = cx + dx * reach - (wide if dx < -0.3 else wide / 2 if abs(dx) <= 0.3 else 0)
         y = cy + dy * reach - size * (0.5 - dy * 0.5)
-        spot = (x, y, x + wide, y + size * 1.1)
-        inside = spot[0] >= box[0] and spot[1] >= box[1] and spot[2] <= box[2] and spot[3] <= box[3]
-        if not inside or any(_meet(spot, other) for other in (*taken, *cores)):
-            continue
-        if any(_crosses(leader, spot) for leader in leaders):
-            continue
-        end = (min(max(cx, spot[0]), spot[2]), min(max(cy, spot[1]), spot[3]))
-        if ring > 1 and any(_crosses((cx, cy, *end), other) for other in taken):
-            continue
-        return spot
-    return None
+        yield (x, y, x + wide, y + size * 1.1)
+
+
+def _nearest(x: float, y: float, box: Rect) -> tuple[float, float]:
+    """The point of a rectangle that is nearest to a point."""
+    return min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
+
+
+def _segments_cross(one: Segment, other: Segment) -> bool:
+    def side(line: Segment, x: float, y: float) -> float:
+        return (line[2] - line[0]) * (y - line[1]) - (line[3] - line[1]) * (x - line[0])
+
+    return (
+        side(one, other[0], other[1]) * side(one, other[2], other[3]) < 0
+        and side(other, one[0], one[1]) * side(other, one[2], one[3]) < 0
+    )
 
 
 def _meet(a: Rect, b: Rect) -> bool:
     return a[0] < b[2] + 1 and b[0] < a[2] + 1 and a[1] < b[3] + 1 and b[1] < a[3] + 1
 
 
-def _crosses(segment: tuple[float, float, float, float], box: Rect) -> bool:
+def _crosses(segment: Segment, box: Rect) -> bool:
     """Whether a segment passes through a rectangle (Liang and Barsky's clipping)."""
     x1, y1, x2, y2 = segment
     low, high = 0.0, 1.0
