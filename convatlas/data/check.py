@@ -21,8 +21,10 @@ from convatlas.data.sources import open_data
 from convatlas.errors import ConvAtlasError
 
 Progress = Callable[[int, int], None]
-_NEAR_BITS = 3  # of 64 that may differ, found by four bands of 16: one of them is equal
-_NEAR_LEVELS = 10.0  # mean difference of two 16x16 thumbnails, of 255
+_NEAR_BITS = 8  # of 64 that may differ; a pair is looked at where one of four bands of 16 is equal
+# Mean difference of two 16x16 thumbnails, of 255. Of 121 photos of bees, halved and saved at quality 70, none is
+# farther than 2.4 from itself, and no two are nearer than 24.
+_NEAR_LEVELS = 8.0
 
 
 @dataclass(frozen=True)

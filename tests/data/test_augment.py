@@ -59,7 +59,12 @@ def test_padding_shifts_by_at_most_itself_and_fills_with_zeros() -> None:
     out = run(images, padding=2).round().to(torch.uint8)
     seen = set()
     for o, p in zip(out, padded, strict=True):
-        places = [(top, left) for top in range(5) for left in range(5) if torch.equal(o, p[:, top : top + 12, left : left + 12])]
+        places = [
+            (top, left)
+            for top in range(5)
+            for left in range(5)
+            if torch.equal(o, p[:, top : top + 12, left : left + 12])
+        ]
         assert len(places) == 1
         seen.add(places[0])
     assert len(seen) == 25

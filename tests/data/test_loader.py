@@ -138,7 +138,7 @@ def test_broken_pictures_are_left_out_and_listed_once(photos: FileSet) -> None:
         seen = torch.cat([b.indices for b in loader.batches()]).tolist()
         assert seen == [i for i in range(len(photos)) if i not in (3, 4)]
     assert sorted(Path(p).name for p, _ in loader.skipped) == ["own_text_named.jpg", "truncated_jpeg.jpg"]
-    assert "truncated" in dict((Path(p).name, r) for p, r in loader.skipped)["truncated_jpeg.jpg"]
+    assert "truncated" in {Path(p).name: r for p, r in loader.skipped}["truncated_jpeg.jpg"]
 
 
 def test_a_picture_from_another_world_costs_only_itself(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_picture_from_another_world_costs_only_itself(tmp_path: Path) -> None:
         Augmentation(crop="jitter", short_side=(64, 128)),
     ):
         loader = Loader(files, 4, 32, True, augmentation)
-        ((images, labels),) = loader.epoch()
+        ((images, _labels),) = loader.epoch()
         assert images.shape == (4, 3, 32, 32)
         assert not loader.skipped
     color = torch.tensor([0, 128, 128])

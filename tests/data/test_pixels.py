@@ -73,7 +73,7 @@ def test_extreme_shapes_become_an_input_without_a_giant_between(size: tuple[int,
 
 def test_the_middle_alone_is_resized_to_the_same_pixels_as_the_whole(shared_data: Path) -> None:
     # 16 times the crop's area is where the shortcut begins; just there both can be made
-    with Image.open(sorted((shared_data / "photos/imagenet-sample").glob("*.JPEG"))[0]) as photo:
+    with Image.open(min((shared_data / "photos/imagenet-sample").glob("*.JPEG"))) as photo:
         strip = photo.convert("RGB").resize((1600, 80))
     whole = np.asarray(strip.resize((20 * 256, 256), Image.Resampling.BILINEAR)).astype(int)
     left = round((20 * 256 - 224) / 2)
