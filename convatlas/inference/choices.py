@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,7 +57,7 @@ def remember(name: str, plan: Plan) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
             json.dump(kept, file, indent=1)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     except OSError:
         return
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -53,7 +53,7 @@ def once(call: Callable[[], object], device: torch.device) -> float:
 
 
 def in_rounds(
-    calls: dict[Key, Callable[[], object]],
+    calls: Mapping[Key, Callable[[], object]],
     device: torch.device,
     *,
     seconds: float,

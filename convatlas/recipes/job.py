@@ -27,7 +27,7 @@ def train(
     weights: str | None = None,
     recipe: str | None = None,
     settings: Mapping[str, str] | None = None,
-    input: tuple[int, int, int] | None = None,  # noqa: A002  the option's word
+    input: tuple[int, int, int] | None = None,
     width: float | None = None,
     out: Path | None = None,
     resume: bool = False,

@@ -22,7 +22,7 @@ class Average:
         # the first steps weigh less, or the average would remember the random start for 1 / (1 - decay) steps
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         mine, theirs = _floats(self.model), _floats(model)
-        torch._foreach_lerp_(mine, theirs, 1 - decay)  # noqa: SLF001  the same call as torch.optim.swa_utils
+        torch._foreach_lerp_(mine, theirs, 1 - decay)  # the same call as torch.optim.swa_utils
         for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
             if not own.is_floating_point():
                 own.copy_(other)

@@ -100,7 +100,7 @@ def warm_up(stepper: Stepper, loader: Loader, head: str, recipe: Recipe, seed: i
     The loader gives each picture once. Rows before the head are not touched, nor their statistics.
     """
     model = stepper.model
-    rows = list(model._rows)  # type: ignore[arg-type]
+    rows = list(model._rows)  # type: ignore[arg-type]  # noqa: SLF001 (a model's rows are the network's)
     body, tail = rows[: rows.index(head)], rows[rows.index(head) :]
     layers = nn.Sequential(*(model.get_submodule(name) for name in tail))
     conv = _averaged(layers)
@@ -114,14 +114,15 @@ def warm_up(stepper: Stepper, loader: Loader, head: str, recipe: Recipe, seed: i
     layers.train()
     if conv is None:
         return _train(layers, features, labels, recipe, seed)
+    assert spread is not None  # known wherever there is such a convolution
     # the mean over places of a 1x1 convolution is that convolution of the mean: 1/169 of the work for SqueezeNet
     share = _train(nn.Sequential(conv, nn.Flatten()), features[:, :, None, None], labels, recipe, seed)
     with torch.no_grad():
         # a ReLU between the two would break that; softmax does not see a constant that lifts all logits above 0
         reach = (conv.weight.flatten(1).abs() * spread).sum(1).max()
         low = F.linear(features, conv.weight.flatten(1)).min()
-        if any(isinstance(m, nn.ReLU) for m in layers):
-            conv.bias += (0.5 * reach - low).clamp(min=0) if conv.bias is not None else 0  # type: ignore[operator]
+        if conv.bias is not None and any(isinstance(m, nn.ReLU) for m in layers):
+            conv.bias += (0.5 * reach - low).clamp(min=0)
     return share
 
 
@@ -172,7 +173,9 @@ def _features(
     model = stepper.model.eval()
     rows = nn.Sequential(*(model.get_submodule(name) for name in body))
     mirrored = stepper.recipe.augmentation.flip > 0
-    kept, labels, spread = [], [], None
+    kept: list[Tensor] = []
+    labels: list[Tensor] = []
+    spread = None
     for images, theirs in loader.epoch(0):
         if not len(images):
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,11 +154,12 @@ def _fit(
             f"a batch of {recipe.batch} cannot be shared by {worker.world} workers; --batch needs a multiple"
         )
     test = Loader(
-        source.test, _test_batch(net), net.input[1:], channels=net.input[0], preprocessing=preprocessing,
+        source.test, _test_batch(net), (net.input[1], net.input[2]), channels=net.input[0], preprocessing=preprocessing,
         device=worker.device, shard=(worker.rank, worker.world),
     )  # fmt: skip
     if old is not None:
-        plan, measured = Plan.from_dict(old["plan"]), {}  # type: ignore[arg-type]
+        plan = Plan.from_dict(old["plan"])  # type: ignore[arg-type]
+        measured: dict[str, float] = {}
         _check_same(folder, old, net, source)  # type: ignore[arg-type]
         if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1:
             torch.set_num_threads(plan.threads)
@@ -224,7 +225,7 @@ def _warm(loop: Loop, head: str, network: Network, source: DataSource, logs: Log
     """The head alone, on features computed once; then the optimizer starts anew."""
     began = time.perf_counter()
     loader = Loader(
-        source.train, loop.test.batch_size, network.input[1:], channels=network.input[0],
+        source.train, loop.test.batch_size, (network.input[1], network.input[2]), channels=network.input[0],
         preprocessing=loop.stepper.preprocessing, device=loop.worker.device,
     )  # fmt: skip
     share = finetune.warm_up(loop.stepper, loader, head, loop.recipe, loop.seed, logs)
@@ -256,7 +257,7 @@ def _check_same(folder: RunFolder, record: Json, network: Network, source: DataS
         )
 
 
-def _saver(folder: RunFolder | None, logs: Logs):  # noqa: ANN202  a closure of Loop.save's type
+def _saver(folder: RunFolder | None, logs: Logs) -> Callable[[checkpoint.State], None]:
     def save(state: checkpoint.State) -> None:
         if folder is None:
             return

@@ -143,7 +143,7 @@ class Stepper:
         inputs, targets = augment(
             images, labels, self.recipe.augmentation, generator, self.preprocessing, self.classes
         )
-        quiet = task.no_sync() if hasattr(task, "no_sync") and not last else nullcontext()
+        quiet = nullcontext() if last else getattr(task, "no_sync", nullcontext)()
         with quiet:
             with self.autocast():
                 loss, correct = task(inputs, targets)
@@ -160,22 +160,22 @@ class Stepper:
         """Add the replicas' gradients to the model's, in a fixed order, and average their statistics."""
         if self.pool is None:
             return
-        mine = self.parameters[0]
+        mine: list[Tensor] = [*self.parameters[0]]
         for own in self.parameters[1:]:
             pairs = [(p, q) for p, q in zip(mine, own, strict=True) if q.grad is not None]
-            torch._foreach_add_([p.grad for p, _ in pairs], [q.grad for _, q in pairs])  # noqa: SLF001
+            torch._foreach_add_([p.grad for p, _ in pairs], [q.grad for _, q in pairs])  # type: ignore[misc]
         if self.buffers[0]:
-            for own in self.buffers[1:]:
-                torch._foreach_add_(self.buffers[0], own)  # noqa: SLF001
-            torch._foreach_div_(self.buffers[0], len(self.buffers))  # noqa: SLF001
-            for own in self.buffers[1:]:
-                torch._foreach_copy_(own, self.buffers[0])  # noqa: SLF001
+            for statistics in self.buffers[1:]:
+                torch._foreach_add_(self.buffers[0], statistics)
+            torch._foreach_div_(self.buffers[0], len(self.buffers))
+            for statistics in self.buffers[1:]:
+                torch._foreach_copy_(statistics, self.buffers[0])
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Give the replicas the model's statistics: after a checkpoint was loaded into it."""
         for own in self.buffers[1:]:
-            torch._foreach_copy_(own, self.buffers[0])  # noqa: SLF001
+            torch._foreach_copy_(own, self.buffers[0])
 
     @torch.no_grad()
     def logits(self, images: Tensor, model: nn.Module | None = None) -> Tensor:
@@ -185,4 +185,4 @@ class Stepper:
         if self.plan.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with self.autocast():
-            return net(inputs).float()  # type: ignore[no-any-return]
+            return net(inputs).float()

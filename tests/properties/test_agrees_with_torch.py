@@ -19,7 +19,7 @@ thorough = settings(
 )
 
 
-def output_shapes(model: torch.nn.Module, x: torch.Tensor) -> dict[str, tuple[int, ...]]:
+def output_shapes(model, x) -> dict[str, tuple[int, ...]]:
     seen: dict[str, tuple[int, ...]] = {}
     for name, module in model.named_modules():
         if not list(module.children()):

@@ -31,7 +31,7 @@ def _no_random_init(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_args, **_settings: tensor)
 
 
-def written(network: d.Network) -> torch.nn.Module:
+def written(network: d.Network):
     scope: dict[str, object] = {}
     exec(compile(module_source(network), network.name, "exec"), scope)
     return scope[class_name(network.name)]()  # type: ignore[operator]

@@ -153,7 +153,7 @@ def test_a_corrupt_newest_checkpoint_falls_back_and_says_so(
     fit(network, source, RECIPE, out=whole, seed=1)
     with pytest.raises(Interrupted):
         fit(network, source, RECIPE, out=parts, seed=1, logs=StopAt(2))
-    newest = sorted((parts / "checkpoints").iterdir())[-1]
+    newest = max((parts / "checkpoints").iterdir())
     newest.write_bytes(newest.read_bytes()[:-100])
     log = StopAt(-1)
     fit(network, source, RECIPE, out=parts, seed=1, resume=True, logs=log)

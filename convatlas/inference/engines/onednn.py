@@ -128,7 +128,8 @@ def _pack(r: Recording, node: fx.Node, batch: int) -> None:
     value = torch.ops.mkldnn._reorder_convolution_weight(
         layout, settings["padding"], settings["stride"], settings["dilation"], settings["groups"], size
     )
-    attr, numbers, last = "none", [], node
+    attr, last = "none", node
+    numbers: list[float] = []
     reader = next(iter(node.users)) if len(node.users) == 1 else None
     if reader is not None and reader.meta.get("kind") in _FUSED:
         (attr, numbers), last = _FUSED[reader.meta["kind"]], reader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -97,7 +96,7 @@ def _write(job: Job, path: Path, to: str) -> Proof:
             form.write(job, draft)
             proof = prove(job, form.open(job, draft))
             for suffix in reversed(form.suffixes):  # the main file last: where it is, all are
-                os.replace(draft.with_suffix(suffix), path.with_suffix(suffix))
+                draft.with_suffix(suffix).replace(path.with_suffix(suffix))
     except OSError as error:
         raise ConvAtlasError(
             f"{path}: cannot be written: {error.strerror or error}; {_room(path, error)}"
@@ -142,7 +141,8 @@ def _pixels(classifier: Classifier, images: Sequence[Path | bytes]) -> tuple[Ten
         return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8), [
             "proven on random pixels; --images FOLDER proves on real ones"
         ]
-    kept, notes = [], []
+    kept: list[Tensor] = []
+    notes: list[str] = []
     for image in images:
         if len(kept) == REAL:
             break

@@ -39,7 +39,7 @@ class GraphWriter:
     ) -> str:
         """Append a node, named after its row, and after its kind where the row has several."""
         name = self._free(row if main and row else "/".join(part for part in (row, kind) if part))
-        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))  # type: ignore[arg-type]
         return name
 
     def weight(self, value: np.ndarray | Tensor, name: str) -> str:

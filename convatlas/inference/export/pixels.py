@@ -31,6 +31,9 @@ class FromPixels(nn.Module):
         self.register_buffer("scale", scale.float().view(1, -1, 1, 1))
         self.register_buffer("shift", shift.float().view(1, -1, 1, 1))
 
+    scale: Tensor
+    shift: Tensor
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (N, classes)."""
         x = pixels.to(self.scale.dtype)
