@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 
 from convatlas.data.check import Check
@@ -57,7 +58,7 @@ def _sizes(result: Check) -> dict[str, dict[str, float]]:
     steps = (0, 32, 64, 128, 224, 256, 384, 512, 768, 1024, 2048, 1 << 30)
     short = [min(s) for s in result.sizes]
     found: dict[str, dict[str, float]] = {}
-    for low, high in zip(steps, steps[1:], strict=False):
+    for low, high in itertools.pairwise(steps):
         count = sum(low <= s < high for s in short)
         if count:
             found[

@@ -43,7 +43,7 @@ def test_a_good_folder_has_nothing_to_report(folder: Path) -> None:
 
 
 def test_broken_double_and_nearly_double_pictures_are_found(folder: Path, shared_data: Path) -> None:
-    first = sorted((folder / "ants").iterdir())[0]
+    first = min((folder / "ants").iterdir())
     shutil.copyfile(first, folder / "bees/copy.jpg")
     second = sorted((folder / "ants").iterdir())[1]
     with Image.open(second) as image:
