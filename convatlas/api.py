@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from convatlas.analysis.table import Layer
+    from convatlas.drawing.comparison import Comparison
     from convatlas.inference.optimize import Images, Optimized
     from convatlas.modules import ConvNet
     from convatlas.weights.checkpoint import LoadReport
@@ -178,14 +179,21 @@ def names() -> tuple[str, ...]:
 
 
 def network(
-    name: str, *, input: Shape | None = None, classes: int | None = None, width: float | None = None
+    name: str,
+    *,
+    input: Shape | None = None,
+    classes: int | None = None,
+    width: float | None = None,
+    aux: bool = True,
 ) -> CatalogueNetwork:
     """The definition of `name`, at another input shape (C, H, W), class count or width multiplier if given.
 
+    `aux=False` takes its auxiliary heads away, which some input sizes are too small for.
     ``network("mobilenet_v1@192")`` is the same as ``input=(3, 192, 192)``. MisuseError for an unknown name,
     with the nearest ones; ShapeError, naming the row, for what the network cannot be.
     """
-    return _edited(CatalogueNetwork.of(catalogue.network(name)), input, classes, width)
+    found = CatalogueNetwork.of(catalogue.network(name))
+    return _edited(found if aux else define.without_aux(found), input, classes, width)
 
 
 def _edited(found: _N, input: Shape | None, classes: int | None, width: float | None) -> _N:
@@ -196,6 +204,38 @@ def _edited(found: _N, input: Shape | None, classes: int | None, width: float | 
     if input is not None:
         found = define.with_input(found, input)
     return found
+
+
+def compare(*networks: str | Network, protocol: str = "single-crop") -> Comparison:
+    """Put networks side by side: names or definitions, as a table that prints, sorts and plots itself.
+
+    Published accuracies are all of one `protocol` (single-crop, 10-crop, dense, 144-crop), never mixed; an edited
+    network or another input size has none but those published for it.
+    """
+    from convatlas.analysis.compare import PROTOCOLS, row
+    from convatlas.drawing.comparison import Comparison
+
+    if protocol not in PROTOCOLS:
+        raise MisuseError(f"unknown protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    rows = []
+    for one in networks:
+        found = catalogue.network(one) if isinstance(one, str) else one
+        if found.name.partition("@")[0] not in catalogue.ENTRIES:
+            rows.append(row(found))
+            continue
+        entry = catalogue.entry(found.name)
+        results = catalogue.published(found)
+        rows.append(
+            row(
+                found,
+                title=entry.title,
+                family=entry.family,
+                year=entry.year,
+                results=results,
+                protocol=protocol,
+            )
+        )
+    return Comparison(rows, protocol)
 
 
 def create_model(

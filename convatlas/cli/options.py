@@ -65,18 +65,25 @@ def network(parser: Parser) -> None:
 
 
 def edits(parser: Parser) -> None:
-    """--input --classes --width: the network at another input size, class count or width."""
+    """--input --classes --width --no-aux: the network at another input size, class count or width, without heads."""
     group = parser.add_argument_group("the network, changed")
     group.add_argument("--input", type=shape, metavar="CxHxW", help="another input size, as 3x192x192")
     group.add_argument("--classes", type=count, metavar="N", help="another number of classes")
     group.add_argument("--width", type=fraction, metavar="ALPHA", help="all widths times this, as 0.5")
+    group.add_argument(
+        "--no-aux",
+        action="store_true",
+        help="without the auxiliary heads, which some input sizes are too small for",
+    )
 
 
 def edited(args: argparse.Namespace) -> CatalogueNetwork:
-    """The network that NETWORK, --input, --classes and --width ask for."""
+    """The network that NETWORK, --input, --classes, --width and --no-aux ask for."""
     from convatlas import api
 
-    return api.network(args.network, input=args.input, classes=args.classes, width=args.width)
+    return api.network(
+        args.network, input=args.input, classes=args.classes, width=args.width, aux=not args.no_aux
+    )
 
 
 def data(parser: Parser, default: str | None = None, required: bool = False) -> None:

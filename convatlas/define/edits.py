@@ -25,7 +25,7 @@ from convatlas.define.operations import (
     PadShortcut,
     TableConv,
 )
-from convatlas.define.shape import Shape, ShapeError
+from convatlas.define.shape import Shape, ShapeError, show
 
 N = TypeVar("N", bound=Network)
 Rule = Callable[[Node], Node | None]
@@ -119,10 +119,46 @@ def with_classes(network: N, classes: int) -> N:
 
 
 def with_input(network: N, shape: Shape) -> N:
-    """Mean another input size; ShapeError, naming the row, where the network cannot take it."""
+    """Mean another input size; ShapeError names the row where the network cannot take it, and a size that it can."""
     changed = network.replaced(input=tuple(shape))
-    elaborate(changed)
+    try:
+        elaborate(changed)
+    except ShapeError as error:
+        raise ShapeError(f"{error.message}. {_sizes_that_do(network, changed)}", error.path) from None
     return changed
+
+
+def _sizes_that_do(network: Network, changed: Network) -> str:
+    """What would work in place of the input of `changed`, which does not."""
+    channels, *size = changed.input
+    if len(size) != 2:
+        return f"{network.name or 'The network'} means an input of {show(network.input)}"
+    hints = []
+    if network.aux and _can_be(changed.replaced(aux=())):
+        heads = "head" if len(network.aux) == 1 else "heads"
+        hints.append(
+            f"at {show(changed.input)} it works without its auxiliary {heads} (without_aux, --no-aux)"
+        )
+    least = min(size)
+    square = next(
+        (n for n in range(least, least + 400) if _can_be(changed.replaced(input=(channels, n, n)))), None
+    )
+    if square is not None:
+        hints.append(f"the next size that works is {show((channels, square, square))}")
+    hints.append(f"the paper's is {show(network.input)}")
+    text = "; ".join(hints)
+    return text[:1].upper() + text[1:]
+
+
+def _can_be(network: Network) -> bool:
+    try:
+        elaborate(network)
+    except ShapeError:
+        return False
+    return True
+
+
+_MULTIPLIERS = tuple(n / 8 for n in range(1, 17))
 
 
 def scale_width(network: N, alpha: float, round_to: int = 1) -> N:
@@ -136,7 +172,18 @@ def scale_width(network: N, alpha: float, round_to: int = 1) -> N:
         raise ValueError(f"width multiplier {alpha}; expected a number above 0")
     if round_to < 1:
         raise ValueError(f"round_to {round_to}; expected at least 1")
+    try:
+        return _scaled(network, alpha, round_to)
+    except ShapeError as error:
+        if error.path == "TableConv":
+            raise
+        words = error.message.partition("; give the block")[
+            0
+        ]  # that would be another network, not a wider one
+        raise ShapeError(f"{words}. {_widths_that_do(network, alpha, round_to)}", error.path) from None
 
+
+def _scaled(network: N, alpha: float, round_to: int) -> N:
     def rounded(width: int) -> int:
         exact = width * alpha
         near = max(round_to, int(exact + round_to / 2) // round_to * round_to)
@@ -156,12 +203,30 @@ def scale_width(network: N, alpha: float, round_to: int = 1) -> N:
         node = Sequential(**dict(rows))[path] if path else None
         return [node.width] if isinstance(node, Conv | Linear) else []
 
-    scaled = rewrite(network, rule) if alpha != 1 else network
+    if alpha == 1:
+        return network
+    scaled = rewrite(network, rule)
     classes = width_of(network.children)
     if classes:
         scaled = with_classes(scaled, classes[0])
     elaborate(scaled)  # says which row cannot be, before anything is built on it
     return scaled
+
+
+def _widths_that_do(network: Network, alpha: float, round_to: int) -> str:
+    """What would work in place of a width multiplier that leaves a group or a sum indivisible."""
+    found = []
+    for other in sorted(_MULTIPLIERS, key=lambda m: abs(m - alpha)):
+        try:
+            _scaled(network, other, round_to)
+        except ShapeError:
+            continue
+        found.append(other)
+        if len(found) == 2:
+            break
+    if not found:
+        return f"Width multiplier {alpha:g} cannot be, nor can any multiple of an eighth up to 2"
+    return f"Width multiplier {alpha:g} cannot be; nearest multiples of an eighth that can: {', '.join(f'{m:g}' for m in sorted(found))}"
 
 
 def without_shortcuts(network: N) -> N:

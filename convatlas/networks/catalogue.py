@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from convatlas.define.edits import with_input
-from convatlas.define.facts import Facts
+from convatlas.define.facts import Accuracy, Facts
 from convatlas.define.network import Network
 from convatlas.errors import MisuseError
 
@@ -170,6 +170,20 @@ def facts(name: str) -> Facts:
     """What was published about `name`; another size has the facts of its own where the paper gives them."""
     published: dict[str, Facts] = _module(name).facts()
     return published.get(name) or published[name.partition("@")[0]]
+
+
+def published(network: Network) -> tuple[Accuracy, ...]:
+    """Accuracies that were published of exactly this definition; none for an edited one or an unpublished size."""
+    base, _, _ = network.name.partition("@")
+    size = f"{base}@{network.input[-1]}"
+    own: dict[str, Facts] = _module(base).facts()
+    original = _module(base).NETWORKS[base]()
+    if (network.rows, network.aux) != (original.rows, original.aux):
+        return ()
+    if network.input != original.input:
+        square = network.input == (original.input[0], network.input[-1], network.input[-1])
+        return own[size].accuracies if square and size in own else ()
+    return own[base].accuracies
 
 
 def _module(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202  a module has no narrower type
