@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -40,7 +41,7 @@ class Timing:
     def percentile(self, percent: float) -> float:
         """Nearest-rank percentile."""
         ordered = sorted(self.seconds)
-        return ordered[min(len(ordered) - 1, max(0, round(percent / 100 * len(ordered) + 0.5) - 1))]
+        return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
 
 def once(call: Callable[[], object], device: torch.device) -> float:

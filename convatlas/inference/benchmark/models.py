@@ -15,9 +15,12 @@ from convatlas.networks import catalogue
 
 # our name -> torchvision's, where they differ; the same structure, so that times compare
 IN_TORCHVISION = {
-    "resnet50_v1_5": "resnet50", "resnet101_v1_5": "resnet101", "resnet152_v1_5": "resnet152",
-    "shufflenet_v2_x0.5": "shufflenet_v2_x0_5", "shufflenet_v2_x1.0": "shufflenet_v2_x1_0",
-}  # fmt: skip
+    "resnet50_v1_5": "resnet50",
+    "resnet101_v1_5": "resnet101",
+    "resnet152_v1_5": "resnet152",
+    "googlenet_bn": "googlenet",
+    "alexnet_owt": "alexnet",
+}
 # what torchvision's compiled part would declare; the models need none of it
 _OPERATORS = (
     "nms", "qnms", "roi_align", "ps_roi_align", "roi_pool", "ps_roi_pool", "deform_conv2d", "_roi_align_backward",

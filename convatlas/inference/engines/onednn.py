@@ -28,6 +28,8 @@ _FUSED: dict[Kind, tuple[str, list[float]]] = {
 }
 # their results share memory with what they were made of
 _VIEWS = frozenset({Kind.SLICE, Kind.RESHAPE, Kind.PERMUTE, Kind.OTHER})
+# their results have memory of their own, which may be written over
+_OWN = frozenset({Kind.CONV, Kind.ADD, Kind.MAX_POOL, Kind.AVG_POOL, Kind.CONCAT, Kind.RELU})
 
 
 class OneDnn(Engine):
@@ -154,27 +156,22 @@ def _fuse_sum(r: Recording, node: fx.Node) -> None:
     for conv, other in (node.args[:2], node.args[1::-1]):
         if not isinstance(conv, fx.Node) or not isinstance(other, fx.Node):
             return
-        ready = conv.target is _conv and conv.kwargs["attr"] == "none" and len(conv.users) == 1
-        # `other` must be a value of our own, of the same shape, made before and read for the last time here
-        own = other.op == "call_function" and other.meta["kind"] in {
-            Kind.CONV,
-            Kind.ADD,
-            Kind.MAX_POOL,
-            Kind.AVG_POOL,
-            Kind.CONCAT,
-            Kind.RELU,
-        }
+        if conv.target is not _conv or conv.kwargs["attr"] != "none" or len(conv.users) != 1:
+            continue
+        # `other` must be a value of our own, of the same shape, and all that read it must have done so when the
+        # convolution runs; that itself cannot write over what it is still reading
+        own = other.op == "call_function" and other.meta["kind"] in _OWN and other is not conv.args[0]
         same = conv.meta["shape"] == other.meta.get("shape")
-        free = max(order[u] for u in other.users) <= order[node] and not any(
-            u.meta.get("kind") in _VIEWS for u in other.users
+        free = all(
+            u is node or (order[u] < order[conv] and u.meta.get("kind") not in _VIEWS) for u in other.users
         )
-        if not (ready and own and same and free and order[other] < order[conv]):
+        if not (own and same and free and order[other] < order[conv]):
             continue
         reader = next(iter(node.users)) if len(node.users) == 1 else None
         relu = reader is not None and reader.meta.get("kind") is Kind.RELU
         settings = {**conv.kwargs, "attr": "relu" if relu else None, "numbers": []}
         last = reader if relu and reader is not None else node
-        with r.graph.inserting_before(node):
+        with r.graph.inserting_before(conv):
             new = r.graph.call_function(_conv_into, (other, *conv.args), settings)
         new.meta.update(last.meta)
         new.meta["kind"] = Kind.CONV

@@ -1,0 +1,77 @@
+"""A batch of any size is cut, spread over copies and put together in order."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor
+
+from convatlas.inference.engines import Plan
+from convatlas.inference.tiles import KEPT, Tiled
+from convatlas.inference.timing import Timing, in_rounds
+
+
+def maker(made: list[int], threads: set[str] | None = None):
+    def make(size: int):
+        made.append(size)
+
+        def run(images: Tensor) -> Tensor:
+            assert len(images) == size
+            if threads is not None:
+                threads.add(f"{threading.current_thread().name} {torch.get_num_threads()}")
+            return images.sum((1, 2, 3)).unsqueeze(1)
+
+        return run
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan("x", "float32"),
+        Plan("x", "float32", 1, 2, 4),
+        Plan("x", "float32", 2, 1),
+        Plan("x", "float32", 2, 1, 4),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 4, 7, 32])
+def test_answers_come_in_order_whatever_the_cut(plan: Plan, count: int) -> None:
+    images = torch.randn(count, 1, 2, 2)
+    assert torch.equal(Tiled(maker([]), plan)(images), images.sum((1, 2, 3)).unsqueeze(1))
+
+
+def test_only_so_many_sizes_are_compiled() -> None:
+    made: list[int] = []
+    run = Tiled(maker(made), Plan("x", "float32"))
+    for count in range(1, 30):
+        images = torch.randn(count, 1, 2, 2)
+        assert torch.equal(run(images), images.sum((1, 2, 3)).unsqueeze(1))
+    assert len(made) <= KEPT + 1
+
+
+def test_copies_run_on_threads_of_their_own_with_one_thread_each() -> None:
+    threads: set[str] = set()
+    before = torch.get_num_threads()
+    Tiled(maker([], threads), Plan("x", "float32", 2, 1, 1))(torch.randn(64, 1, 2, 2))
+    assert threads
+    assert all(name.startswith("convatlas") and name.endswith(" 1") for name in threads)
+    assert torch.get_num_threads() == before
+
+
+def test_rounds_alternate_and_turn_their_order() -> None:
+    order: list[str] = []
+    calls = {name: (lambda name=name: order.append(name)) for name in "ab"}
+    timings = in_rounds(calls, torch.device("cpu"), seconds=0, least=3)
+    assert order == ["a", "b", *"ab", *"ba", *"ab"]
+    assert all(len(t.seconds) == 3 for t in timings.values())
+
+
+def test_the_typical_time_is_the_median_of_the_faster_half() -> None:
+    timing = Timing((5.0, 1.0, 2.0, 9.0, 3.0, 8.0))
+    assert timing.typical == 2.0
+    assert (timing.best, timing.worst, timing.median) == (1.0, 9.0, 4.0)
+    assert timing.percentile(99) == 9.0
+    assert timing.percentile(50) == 3.0
