@@ -22,6 +22,7 @@ from convatlas.data.augmentation import Augmentation
 from convatlas.data.decode import Box, crop_resize, decode_crop, decode_whole, exact_pixels
 from convatlas.data.geometry import training_box
 from convatlas.data.images import ImageError, read_image
+from convatlas.data.memory import Store, store_of
 from convatlas.data.pixels import crop_pixels
 from convatlas.data.randomness import Draws, epoch_order
 from convatlas.data.sets import Dataset, FileSet, TensorSet
@@ -47,7 +48,8 @@ class Loader:
     train: shuffle, drop the last partial batch, take crops as `augmentation` says; otherwise in order, whole, with
     the exact arithmetic of `preprocessing`. shard: (rank, world) of distributed training; the batch_size is this
     rank's, and the joint batches are those of one process with batch_size * world.
-    A picture that cannot be read is left out of its batch and listed in `skipped`.
+    A picture that cannot be read is left out of its batch and listed in `skipped`. Decoded photos are kept in memory
+    for the next epoch while there is room (`convatlas.data.memory`); hold_bytes: the room, 0 for none.
     """
 
     def __init__(
@@ -96,8 +98,7 @@ class Loader:
                 )
             self.preprocessing = preprocessing or Preprocessing().with_size(*self.size)
             self._buffers: list[np.ndarray] = []
-            self._held: dict[int, np.ndarray] = {}
-            self._room = _spare_memory() if hold_bytes is None else hold_bytes
+            self._store = store_of(dataset, 1 / self.world) if hold_bytes is None else Store(hold_bytes)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -131,8 +132,9 @@ class Loader:
         )
 
     def _from_memory(self, parts: list[Tensor]) -> Iterator[Batch]:
-        for indices in parts:
-            chosen = indices.to(self.device)
+        # the order goes to the device in one piece: a copy a batch would make a fast loop wait
+        there = torch.cat(parts).to(self.device).split([len(p) for p in parts]) if parts else ()
+        for indices, chosen in zip(parts, there, strict=True):
             images = self._resident.index_select(0, chosen).permute(0, 3, 1, 2)
             if images.shape[2:] != self.size:
                 images = F.interpolate(images, size=self.size, mode="bilinear", antialias=True)
@@ -206,8 +208,9 @@ class Loader:
         assert isinstance(self.dataset, FileSet)
         assert self.size is not None
         size = self.size
-        pixels = self._held.get(index)
         if self.train:
+            key: tuple[object, ...] = (index, self.channels)
+            pixels = self._store.get(key)
             draws = Draws(self.seed, epoch, index)
 
             def plan(width: int, height: int) -> Box:
@@ -215,38 +218,23 @@ class Loader:
 
             if pixels is None:
                 data, name = self.dataset.read(index), self.dataset.label_of(index)
-                if self._room <= 0 or (pixels := decode_whole(data, name, self.channels)) is None:
+                if not self._store.room or (pixels := decode_whole(data, name, self.channels)) is None:
                     decode_crop(data, plan, row, name)
                     return
-                self._hold(index, pixels)
+                self._store.keep(key, pixels)
             crop_resize(pixels, plan(pixels.shape[1], pixels.shape[0]), row)
             return
+        key = (index, self.channels, self.preprocessing)
+        pixels = self._store.get(key)
         if pixels is None:
             data, name = self.dataset.read(index), self.dataset.label_of(index)
             if self.channels == 3:
                 pixels = exact_pixels(data, name, self.preprocessing)
             else:
-                pixels = crop_pixels(read_image(data, name).convert("L"), self.preprocessing).reshape(
-                    row.shape
-                )
-            self._hold(index, pixels)
+                pixels = crop_pixels(read_image(data, name).convert("L"), self.preprocessing)
+                pixels = pixels.reshape(row.shape)
+            self._store.keep(key, pixels)
         row[:] = pixels
-
-    def _hold(self, index: int, pixels: np.ndarray) -> None:
-        """Keep it for the next epoch while there is room; a set that fits is read and decoded once."""
-        if pixels.nbytes <= self._room:
-            self._room -= pixels.nbytes
-            self._held[index] = pixels
-        else:
-            self._room = 0  # nearly full is full: what comes next is decoded into scratch memory
-
-
-def _spare_memory() -> int:
-    """Bytes that may be used to hold decoded photos: a quarter of what is free now."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
-    except (ValueError, OSError, AttributeError):
-        return 1 << 30
 
 
 def _resident(dataset: TensorSet, size: tuple[int, int], channels: int, device: torch.device) -> Tensor:

@@ -217,3 +217,25 @@ def test_preprocessing_of_the_loader_is_that_of_the_weights(photos: FileSet) -> 
     p = Preprocessing(resize=40, crop=(24, 32), interpolation="bicubic")
     images, _ = next(iter(Loader(photos, 2, preprocessing=p).epoch()))
     assert images.shape[2:] == (24, 32)
+
+
+def test_loaders_of_one_set_decode_a_photo_once_and_the_budget_is_one(photos: FileSet) -> None:
+    from convatlas.data.memory import store_of
+
+    files = photos.subset(range(10))
+    store = store_of(files)
+    room = store.room
+    list(Loader(files, 5, 32, True, CROP, drop_last=False).epoch())
+    taken = room - store.room
+    assert taken > 0
+    list(Loader(files, 5, 64, True, CROP, drop_last=False).epoch())
+    assert room - store.room == taken  # the larger size found the pixels there
+    list(Loader(files, 5, 64).epoch())
+    assert room - store.room == taken + 8 * 64 * 64 * 3  # two of the ten cannot be read
+
+
+def test_a_store_that_is_full_changes_nothing(photos: FileSet) -> None:
+    little, none = (Loader(photos, 8, 48, True, CROP, hold_bytes=h) for h in (400_000, 0))
+    for epoch in (0, 1):
+        for a, b in zip(little.epoch(epoch), none.epoch(epoch), strict=True):
+            assert torch.equal(a[0], b[0])
