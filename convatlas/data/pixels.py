@@ -7,6 +7,8 @@ against the reference predictions of published weights.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from PIL import Image
@@ -58,9 +60,7 @@ def normalize(images: Tensor, preprocessing: Preprocessing, out: Tensor | None =
     n, c, h, w = images.shape
     if out is None or out.shape != images.shape or not out.is_contiguous(memory_format=torch.channels_last):
         out = torch.empty((n, h, w, c), dtype=torch.float32, device=images.device).permute(0, 3, 1, 2)
-    mean, std = (
-        torch.tensor(v, device=out.device).repeat(w) for v in (preprocessing.mean, preprocessing.std)
-    )
+    mean, std = (_repeated(v, w, out.device) for v in (preprocessing.mean, preprocessing.std))
     # whole rows of pixels as one axis: three channels alone are too short a loop for vector units
     rows, source = (t.permute(0, 2, 3, 1).reshape(n * h, w * c) for t in (out, images))
     # on a CPU a photo at a time: it stays in the cache through the four passes
@@ -68,6 +68,13 @@ def normalize(images: Tensor, preprocessing: Preprocessing, out: Tensor | None =
     for part, pixels in zip(rows.split(step), source.split(step), strict=True):
         part.copy_(pixels).div_(preprocessing.scale).sub_(mean).div_(std)
     return out
+
+
+@functools.lru_cache(maxsize=64)
+def _repeated(values: tuple[float, ...], times: int, device: torch.device) -> Tensor:
+    """Values of the channels for a whole row of pixels; made once, since a copy to a GPU makes its queue wait."""
+    with torch.inference_mode(mode=False):
+        return torch.tensor(values, device=device).repeat(times)
 
 
 def resized(size: tuple[int, int], resize: int | tuple[int, int] | None) -> tuple[int, int]:
