@@ -32,7 +32,8 @@ def deconvnet(model: nn.Module, elaborated: Elaborated, x: Tensor, row: str, cha
 
 def by_layers(layers: list[nn.Module], x: Tensor, channels: list[int]) -> Tensor:
     """Up through `layers` in series, and down again through their transposes."""
-    inputs, switches = [], []
+    inputs: list[Tensor] = []
+    switches: list[Tensor | None] = []
     with torch.no_grad():
         for layer in layers:
             inputs.append(x)

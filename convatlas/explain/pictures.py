@@ -75,7 +75,7 @@ def two_sided(image: Image.Image, values: Tensor) -> Image.Image:
     grown = _grown(values, image)
     shares = (grown / (float(grown.abs().max()) or 1.0)).numpy()[:, :, None]
     grey = np.asarray(image.convert("L").convert("RGB"), np.float32)
-    hue = np.where(shares > 0, np.float32(_ABOVE), np.float32(_BELOW))
+    hue = np.where(shares > 0, np.array(_ABOVE, np.float32), np.array(_BELOW, np.float32))
     opacity = np.abs(shares) ** 0.8 * 0.85
     return Image.fromarray(np.rint(grey * (1 - opacity) + hue * opacity).astype(np.uint8))
 

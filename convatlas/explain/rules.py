@@ -25,7 +25,7 @@ class _Rectify(torch.autograd.Function):
         return x.clamp(0, top)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, signal: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, signal: Tensor) -> tuple[Tensor, None, None]:
         (passed,) = ctx.saved_tensors  # type: ignore[attr-defined]
         signal = signal.clamp(min=0)
         return (signal if ctx.rule == "deconvnet" else signal * passed), None, None  # type: ignore[attr-defined]

@@ -69,7 +69,7 @@ def private(model: nn.Module) -> nn.Module:
     own = copy.deepcopy(model, shared)
     for module in own.modules():
         if getattr(module, "inplace", False):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]  # torch types any attribute as Tensor | Module
     return own.eval()
 
 
