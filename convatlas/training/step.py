@@ -174,6 +174,8 @@ class Stepper:
     @torch.no_grad()
     def refresh(self) -> None:
         """Give the replicas the model's statistics: after a checkpoint was loaded into it."""
+        if not self.buffers[0]:
+            return
         for own in self.buffers[1:]:
             torch._foreach_copy_(own, self.buffers[0])
 

@@ -1,0 +1,116 @@
+"""Several workers: the gradients of one with the joint batch, exact sums, and two hosts that are namespaces."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+WORKER = Path(__file__).with_name("gloo_worker.py")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def environment(rank: int, world: int, address: str, port: int) -> dict[str, str]:
+    return os.environ | {
+        "RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_RANK": str(rank), "MASTER_ADDR": address,
+        "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+
+
+def run(out: Path, world: int, prefixes: list[list[str]] | None = None, address: str = "127.0.0.1", **extra: str) -> dict[str, object]:
+    port = free_port()
+    prefixes = prefixes or [[]] * world
+    processes = [
+        subprocess.Popen([*prefix, sys.executable, str(WORKER), str(out)], env=environment(rank, world, address, port) | extra,
+                         stderr=subprocess.PIPE, text=True)
+        for rank, prefix in enumerate(prefixes)
+    ]  # fmt: skip
+    for process in processes:
+        _, told = process.communicate(timeout=240)
+        assert process.returncode == 0, told[-2000:]
+    return torch.load(out, weights_only=True)
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_gradient_and_the_scores_of_one(tmp_path: Path) -> None:
+    one = run(tmp_path / "one.pt", 1)
+    two = run(tmp_path / "two.pt", 2)
+    assert one["n"] == two["n"] == 26  # each picture of the test set once, though 26 is no multiple
+    assert one["top1"] == two["top1"]
+    assert one["loss"] == pytest.approx(two["loss"], abs=1e-6)
+    for key, value in one["model"].items():  # type: ignore[attr-defined]
+        torch.testing.assert_close(two["model"][key], value, atol=1e-6, rtol=0)  # type: ignore[index]
+
+
+@pytest.fixture
+def two_hosts():
+    """Two network namespaces joined by a cable; skipped where this is not allowed."""
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("network namespaces need root and ip")
+    names = [f"convatlas{os.getpid()}{x}" for x in "ab"]
+
+    def ip(*args: str) -> bool:
+        return subprocess.run(["ip", *args], capture_output=True, check=False).returncode == 0
+
+    good = all(ip("netns", "add", n) for n in names)
+    good = good and ip("link", "add", "va", "netns", names[0], "type", "veth", "peer", "name", "vb", "netns", names[1])
+    for n, dev, address in zip(names, ("va", "vb"), ("10.77.0.1/24", "10.77.0.2/24"), strict=True):
+        good = good and ip("-n", n, "addr", "add", address, "dev", dev) and ip("-n", n, "link", "set", dev, "up")
+        good = good and ip("-n", n, "link", "set", "lo", "up")
+    try:
+        if not good:
+            pytest.skip("this machine does not allow network namespaces")
+        yield names
+    finally:
+        for n in names:
+            ip("netns", "delete", n)
+
+
+@pytest.mark.slow
+def test_two_hosts_train_as_one(tmp_path: Path, two_hosts: list[str]) -> None:
+    one = run(tmp_path / "one.pt", 1)
+    prefixes = [["ip", "netns", "exec", n, "env", f"GLOO_SOCKET_IFNAME={dev}"] for n, dev in zip(two_hosts, ("va", "vb"), strict=True)]
+    two = run(tmp_path / "hosts.pt", 2, prefixes, "10.77.0.1")
+    for key, value in one["model"].items():  # type: ignore[attr-defined]
+        torch.testing.assert_close(two["model"][key], value, atol=1e-6, rtol=0)  # type: ignore[index]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_restarted_from_the_last_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import os, signal, sys\n"
+        "from convatlas.cli import main\n"
+        "from convatlas.training import checkpoint\n"
+        "save = checkpoint.save\n"
+        "def once(folder, step, state):\n"
+        "    path = save(folder, step, state)\n"
+        "    if state['progress']['epoch'] == 2 and os.environ['TORCHELASTIC_RESTART_COUNT'] == '0':\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return path\n"
+        "checkpoint.save = once\n"
+        "sys.exit(main(sys.argv[1:]))\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1", "--master-port",
+         str(free_port()), str(script), "train", "lenet5", "--epochs", "3", "--batch", "256", "--out", str(out)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "going on from step" in done.stderr
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
+    assert (out / "summary.json").exists()
