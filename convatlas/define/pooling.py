@@ -1,0 +1,92 @@
+"""Pooling: over windows, over whole maps, and the trained kind of 1998."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from convatlas.define.operation import Operation, Pair, maps
+from convatlas.define.shape import Shape
+from convatlas.define.window import Padding
+from convatlas.define.windowed import Windowed, check_window, window_words
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool(Windowed):
+    """Maximum over a window; stride None means the kernel's size. Padding is never the maximum."""
+
+    kernel: Pair
+    stride: Pair | None = None
+    padding: Padding = 0
+    ceil: bool = False
+    kind: ClassVar[str] = "max pool"
+
+    def __post_init__(self) -> None:
+        check_window(self, self.kernel, self.stride or 1, self.padding)
+
+    def output(self, shape: Shape) -> Shape:
+        return (maps(self, shape)[0], *self.place(shape))
+
+    def describe(self) -> str:
+        return f"max pool {window_words(self.kernel, self.stride or self.kernel, self.padding)}"
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool(Windowed):
+    """Mean over a window; `count_include_pad=False` leaves padding out of the mean, as TensorFlow does."""
+
+    kernel: Pair
+    stride: Pair | None = None
+    padding: Padding = 0
+    ceil: bool = False
+    count_include_pad: bool = True
+    kind: ClassVar[str] = "average pool"
+
+    def __post_init__(self) -> None:
+        check_window(self, self.kernel, self.stride or 1, self.padding)
+
+    def output(self, shape: Shape) -> Shape:
+        return (maps(self, shape)[0], *self.place(shape))
+
+    def describe(self) -> str:
+        return f"average pool {window_words(self.kernel, self.stride or self.kernel, self.padding)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Subsampling(Windowed):
+    """Sum of each window, times a trained coefficient a map, plus a trained bias (LeCun et al. 1998, S2, S4)."""
+
+    kernel: int = 2
+    stride: int | None = None
+    padding: Padding = 0
+    kind: ClassVar[str] = "subsampling"
+    counts_as_layer: ClassVar[bool] = True  # the 1998 paper counts S2 and S4 among its seven layers
+
+    def output(self, shape: Shape) -> Shape:
+        return (maps(self, shape)[0], *self.place(shape))
+
+    def parameters(self, shape: Shape) -> int:
+        return 2 * shape[0]
+
+    def describe(self) -> str:
+        return f"subsampling {window_words(self.kernel, self.stride or self.kernel, self.padding)}"
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalAvgPool(Operation):
+    """Mean of each whole map: (C, H, W) -> (C,)."""
+
+    kind: ClassVar[str] = "global average pool"
+
+    def output(self, shape: Shape) -> Shape:
+        return (maps(self, shape)[0],)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalMaxPool(Operation):
+    """Maximum of each whole map: (C, H, W) -> (C,)."""
+
+    kind: ClassVar[str] = "global max pool"
+
+    def output(self, shape: Shape) -> Shape:
+        return (maps(self, shape)[0],)
