@@ -99,7 +99,9 @@ def report(name: str, title: str, lines: Sequence[str]) -> Path:
     folder = ROOT / "benchmarks/reports"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}-{name}.md"
-    text = "\n".join([f"# {title}", "", machine(), "", *lines, "", f"Command: `{' '.join(['python', *sys.argv])}`", ""])
+    text = "\n".join(
+        [f"# {title}", "", machine(), "", *lines, "", f"Command: `{' '.join(['python', *sys.argv])}`", ""]
+    )
     path.write_text(text.replace(str(ROOT) + "/", ""), encoding="utf-8")
     print(text)
     return path

@@ -33,7 +33,7 @@ def mnist() -> Recipe:
     return Recipe(
         name="fast mnist",
         source="ConvAtlas; benchmarks/reports",
-        epochs=6,
+        epochs=8,
         batch=256,
         optimizer="nesterov",
         lr=0.06,
