@@ -51,8 +51,8 @@ def by_layers(layers: list[nn.Module], x: Tensor, channels: list[int]) -> Tensor
                 x = layer(x)
                 switches.append(None)
         signal = strongest(x, channels)
-        for layer, seen, where in zip(reversed(layers), reversed(inputs), reversed(switches), strict=True):
-            signal = _down(layer, seen, where, signal)
+        for layer, seen, switch in zip(reversed(layers), reversed(inputs), reversed(switches), strict=True):
+            signal = _down(layer, seen, switch, signal)
     return signal
 
 
