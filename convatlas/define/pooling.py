@@ -11,15 +11,10 @@ from convatlas.define.window import Padding
 from convatlas.define.windowed import Windowed, check_window, window_words
 
 
-@dataclass(frozen=True, slots=True)
-class MaxPool(Windowed):
-    """Maximum over a window; stride None means the kernel's size. Padding is never the maximum."""
+class _Pool(Windowed):
+    """What pooling over windows has in common: channels stay, a stride of None is the kernel's size."""
 
-    kernel: Pair
-    stride: Pair | None = None
-    padding: Padding = 0
-    ceil: bool = False
-    kind: ClassVar[str] = "max pool"
+    __slots__ = ()
 
     def __post_init__(self) -> None:
         check_window(self, self.kernel, self.stride or 1, self.padding)
@@ -28,11 +23,22 @@ class MaxPool(Windowed):
         return (maps(self, shape)[0], *self.place(shape))
 
     def describe(self) -> str:
-        return f"max pool {window_words(self.kernel, self.stride or self.kernel, self.padding)}"
+        return f"{self.kind} {window_words(self.kernel, self.stride or self.kernel, self.padding)}"
 
 
 @dataclass(frozen=True, slots=True)
-class AvgPool(Windowed):
+class MaxPool(_Pool):
+    """Maximum over a window; stride None means the kernel's size. Padding is never the maximum."""
+
+    kernel: Pair
+    stride: Pair | None = None
+    padding: Padding = 0
+    ceil: bool = False
+    kind: ClassVar[str] = "max pool"
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool(_Pool):
     """Mean over a window; `count_include_pad=False` leaves padding out of the mean, as TensorFlow does."""
 
     kernel: Pair
@@ -42,18 +48,9 @@ class AvgPool(Windowed):
     count_include_pad: bool = True
     kind: ClassVar[str] = "average pool"
 
-    def __post_init__(self) -> None:
-        check_window(self, self.kernel, self.stride or 1, self.padding)
-
-    def output(self, shape: Shape) -> Shape:
-        return (maps(self, shape)[0], *self.place(shape))
-
-    def describe(self) -> str:
-        return f"average pool {window_words(self.kernel, self.stride or self.kernel, self.padding)}"
-
 
 @dataclass(frozen=True, slots=True)
-class Subsampling(Windowed):
+class Subsampling(_Pool):
     """Sum of each window, times a trained coefficient a map, plus a trained bias (LeCun et al. 1998, S2, S4)."""
 
     kernel: int = 2
@@ -62,14 +59,8 @@ class Subsampling(Windowed):
     kind: ClassVar[str] = "subsampling"
     counts_as_layer: ClassVar[bool] = True  # the 1998 paper counts S2 and S4 among its seven layers
 
-    def output(self, shape: Shape) -> Shape:
-        return (maps(self, shape)[0], *self.place(shape))
-
     def parameters(self, shape: Shape) -> int:
         return 2 * shape[0]
-
-    def describe(self) -> str:
-        return f"subsampling {window_words(self.kernel, self.stride or self.kernel, self.padding)}"
 
 
 @dataclass(frozen=True, slots=True)
