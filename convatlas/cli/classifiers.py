@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convatlas.cli import options
@@ -31,9 +32,12 @@ def opened(target: str, args: argparse.Namespace, *, batch: int, say: bool = Tru
     from convatlas.modules.device import pick_device
     from convatlas.weights.classifier import open_classifier
 
-    classifier = open_classifier(
-        target, args.weights, preprocess=args.preprocess, device=pick_device(args.device)
-    )
+    device = pick_device(args.device)
+    if (Path(target) / "classic.safetensors").is_file():
+        from convatlas.evaluation.classic.model import FILE, open_baseline
+
+        return open_baseline(Path(target) / FILE, device)
+    classifier = open_classifier(target, args.weights, preprocess=args.preprocess, device=device)
     if args.fast or args.precision != "float32":
         classifier = _faster(classifier, args, batch)
     for note in classifier.notes if say else ():

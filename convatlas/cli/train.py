@@ -17,6 +17,7 @@ EXAMPLES = """\
   convatlas train resnet20 --data cifar10 --out runs/c10 --resume     go on where it stopped
   convatlas train squeezenet1_1 --data photos/ --weights squeezenet1_1.pth    your own classes
   convatlas train resnet50 --data imagenet --recipe resnet-imagenet --lr 0.05 --set flip=0
+  convatlas train hog+svm --data mnist --limit 10000        what networks replaced, on the same data
   torchrun --nproc-per-node 4 -m convatlas train resnet50 --data imagenet --out runs/r50
 """
 
@@ -43,6 +44,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     options.device(parser)
     parser.add_argument("--seed", type=int, metavar="S", help="start of the random numbers (default: 0)")
+    parser.add_argument(
+        "--limit",
+        type=options.count,
+        metavar="N",
+        help="classical baselines: so many training pictures at most",
+    )
     parser.add_argument("--log", choices=["tensorboard"], help="event files beside the metrics")
     options.as_json(parser, "print the summary as JSON")
     group = parser.add_argument_group(
@@ -88,6 +95,12 @@ def settings(args: argparse.Namespace) -> dict[str, str]:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and print where the result lies."""
+    if "+" in args.network:
+        return _classic(args)
+    if args.limit is not None:
+        raise MisuseError(
+            "--limit is for classical baselines such as hog+svm; a network takes all training pictures"
+        )
     from convatlas.recipes.job import train
 
     outcome = train(
@@ -107,6 +120,30 @@ def run(args: argparse.Namespace) -> int:
     )
     if outcome is None:  # a worker that is not the first
         return 0
+    if args.json:
+        options.print_json(outcome)
+    else:
+        print(Path(str(outcome["weights"])).parent / "report.html")
+    return 0
+
+
+def _classic(args: argparse.Namespace) -> int:
+    """Fit hog+svm and its like."""
+    from convatlas.recipes.classic import refuse, train
+
+    refuse(
+        {"--weights": args.weights, "--width": args.width, "--resume": args.resume, "--recipe": args.recipe}
+        | {f"--{name}": value for name, value in settings(args).items()}
+    )
+    outcome = train(
+        args.network,
+        args.data,
+        data_root=args.data_root,
+        out=args.out,
+        input=args.input,
+        limit=args.limit,
+        seed=args.seed or 0,
+    )
     if args.json:
         options.print_json(outcome)
     else:

@@ -1,12 +1,11 @@
 """The methods by name: what each shows, after which paper, and the pictures it makes."""
 
-# ruff: noqa: ARG001  all methods are called alike, and not each needs everything
-
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from PIL import Image
 from torch import Tensor
 
 from convatlas.drawing.contact_sheet import Picture
@@ -114,10 +113,13 @@ def _deconvnet(subject: Subject, photo: Photo | None, asked: Asked, progress: Pr
     maps = feature_maps(subject, photo.input, rows)
     sheet: list[Picture] = []
     for i, row in enumerate(rows):
-        channels = [asked.unit] if asked.unit is not None else most_excited(maps[row], 12 if asked.row else 4)
+        channels = [asked.unit] if asked.unit is not None else most_excited(maps[row], 8)
         seen = carried_back(subject.model, subject.elaborated, photo.input, row, channels)
-        for channel, signal in zip(channels, seen, strict=True):
-            sheet.append((_patch_pair(subject, photo, signal), f"{row}, channel {channel}"))
+        pairs = [_patch_pair(subject, photo, signal) for signal in seen]
+        # rows of what the activations look back on, each above its row of the photo, as in the paper's Fig. 2
+        tiles = [pair[k] for j in range(0, len(pairs), 4) for k in (0, 1) for pair in pairs[j : j + 4]]
+        picture = draw.mosaic(tiles, min(4, len(pairs)))
+        sheet.append((draw.png(picture), f"{row}\nchannels {', '.join(map(str, channels))}"))
         progress(i + 1, len(rows))
     plain = all(unbranched(subject.elaborated, row) for row in rows)
     note = (
@@ -126,26 +128,26 @@ def _deconvnet(subject: Subject, photo: Photo | None, asked: Asked, progress: Pr
         else "This network branches, which the paper's did not: the signal is had as a gradient whose rectifiers pass "
         "what is positive, the same thing on a series; where branches meet, their signals are added."
     )
-    note = f"Left what the activation looks back on, right that part of the photo. {note}"
-    return Sheet(sheet, 4, note, {"rows": rows, "series": plain}, side=200)
+    note = f"Above what a channel's activation looks back on, below that part of the photo. {note}"
+    return Sheet(sheet, 3, note, {"rows": rows, "series": plain}, side=260)
 
 
-def _patch_pair(subject: Subject, photo: Photo, signal: Tensor) -> bytes:
-    """The reconstruction and the photo, both cut to where the reconstruction is."""
+def _patch_pair(subject: Subject, photo: Photo, signal: Tensor) -> list[Image.Image]:
+    """The reconstruction and the photo, both cut to where the reconstruction is, in squares of one size."""
     ink = signal.abs().amax(0)
     lit = ink > 0.02 * float(ink.max())
     height, width = ink.shape
+    top, bottom, left, right = 0, height, 0, width
     if bool(lit.any()):
         rows, columns = lit.any(1).nonzero().flatten(), lit.any(0).nonzero().flatten()
         top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    else:
-        top, bottom, left, right = 0, height, 0, width
-    side = max(bottom - top, right - left)
-    top, left = max(0, min(top, height - side)), max(0, min(left, width - side))
-    box = (left, top, min(left + side, width), min(top + side, height))
-    image = draw.signed(signal, reversed=subject.reversed, sharp=0.999).crop(box)
-    pair = [draw.enlarged(one, 112) for one in (image, draw.photo(photo.pixels).crop(box))]
-    return draw.png(draw.mosaic(pair, 2))
+    side = min(max(bottom - top, right - left, 9), height, width)
+    top = max(0, min((top + bottom - side) // 2, height - side))
+    left = max(0, min((left + right - side) // 2, width - side))
+    image = draw.signed(signal, reversed=subject.reversed, sharp=0.999)
+    size, near = (112, 112), Image.Resampling.NEAREST
+    box = (left, top, left + side, top + side)
+    return [one.crop(box).resize(size, near) for one in (image, draw.photo(photo.pixels))]
 
 
 def _occlusion(subject: Subject, photo: Photo | None, asked: Asked, progress: Progress) -> Sheet:
@@ -241,7 +243,7 @@ def _maximize(subject: Subject, photo: Photo | None, asked: Asked, progress: Pro
     sheet = [
         (draw.png(draw.enlarged(draw.of_values(f), 224)), name) for f, name in zip(found, names, strict=True)
     ]
-    facts = {"row": asked.row, "units": units, "steps": asked.steps, "seed": asked.seed}
+    facts: dict[str, object] = {"row": asked.row, "units": units, "steps": asked.steps, "seed": asked.seed}
     return Sheet(sheet, 3, f"{asked.steps} steps from noise, seed {asked.seed}.", facts, side=224)
 
 

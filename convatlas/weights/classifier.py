@@ -100,6 +100,10 @@ def run_weights(folder: Path) -> Path:
     file = folder / "weights.safetensors"
     if file.is_file():
         return file
+    if (folder / "classic.safetensors").is_file():
+        raise MisuseError(
+            f"{folder}: a classical baseline, which has no layers; convatlas evaluate and predict take it"
+        )
     started = (folder / "recipe.json").is_file()
     hint = (
         f"the run there has not finished an epoch; convatlas train ... --out {folder} --resume goes on with it"
