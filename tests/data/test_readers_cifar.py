@@ -103,12 +103,11 @@ def test_cifar10_jpeg_is_in_the_order_of_cifar10s_classes(shared_data: Path) -> 
     # the same pictures as CIFAR-10's, a little off: each lossless one has a near twin of its label
     with np.load(shared_data / "cifar10-jpeg/lossless_train_first4000.npz") as true:
         keys = list(true)
-        images = next(true[k] for k in keys if true[k].ndim == 4)[:50]
-        labels = next(true[k] for k in keys if true[k].ndim == 1)[:50]
+        images = next(true[k] for k in keys if true[k].ndim == 4)[:12]
+        labels = next(true[k] for k in keys if true[k].ndim == 1)[:12]
     images = images if images.shape[1] == 3 else images.transpose(0, 3, 1, 2)
     every = source.train.images.flatten(1).float()
-    for image, label in zip(images, labels, strict=True):
-        distance = (every - torch.from_numpy(image.copy()).flatten().float()).abs().mean(1)
-        assert distance.min() < 20
-        assert source.train.labels[distance.argmin()] == int(label)
+    distance = torch.cdist(torch.from_numpy(images.copy()).flatten(1).float(), every, p=1) / 3072
+    assert distance.amin(1).max() < 20
+    assert source.train.labels[distance.argmin(1)].tolist() == [int(n) for n in labels]
     assert "not CIFAR-10" in source.description
