@@ -35,7 +35,7 @@ PEERS = (
     ("torchvision", "float32"), ("onnxruntime", "float32"), ("openvino", "float32"),
     ("openvino", "bf16"), ("onnxruntime", "int8"), ("openvino", "int8"),
 )  # fmt: skip
-PHOTOS = 48
+PHOTOS = 32
 
 
 def images(folder: Path, size: int, path: Path) -> None:
@@ -62,56 +62,66 @@ def quiet(lock: Path | None) -> Iterator[None]:
 
 
 def measure(
-    name: str, batch: int, photos: Path, rounds: int, seconds: float, lock: Path | None
-) -> dict[str, object]:
+    name: str, batches: list[int], photos: Path, rounds: int, seconds: float, lock: Path | None
+) -> list[dict[str, object]]:
+    """Prepare all contenders for all sizes of batch, then time them under one hold of the lock."""
     size = 299 if name == "inception_v3" else 224
-    failed: dict[str, str] = {}
+    results: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder, Process() as peers, Process() as ours:
         tensor, state = Path(folder) / "images.pt", Path(folder) / "state.pt"
         images(photos, size, tensor)
         peers.ask("model", library="torchvision", name=name, images=str(tensor), save=str(state))
         ours.ask("model", library="torchvision", name=name, images=str(tensor), state=str(state))
-        contenders: dict[str, Process] = {}
-        prepared: dict[str, float] = {}
-        for kind, precision in PEERS:
-            label = f"{kind} {precision}, batch {batch}"
-            try:
-                answer = peers.ask("prepare", name=label, kind=kind, precision=precision, batch=batch)
-            except ConvAtlasError as error:
-                failed[label] = str(error)
-                continue
-            contenders[label], prepared[label] = peers, answer["seconds"]
-        with quiet(lock):
+        for batch in batches:
+            contenders: dict[str, Process] = {}
+            failed: dict[str, str] = {}
+            prepared: dict[str, float] = {}
+            for kind, precision in PEERS:
+                label = f"{kind} {precision}, batch {batch}"
+                try:
+                    answer = peers.ask("prepare", name=label, kind=kind, precision=precision, batch=batch)
+                except ConvAtlasError as error:
+                    failed[label] = str(error)
+                    continue
+                contenders[label], prepared[label] = peers, answer["seconds"]
             answer = ours.ask("prepare", name="", kind="ours", precision="", batch=batch, seconds=seconds)
-        contenders |= dict.fromkeys(answer["made"], ours)
-        prepared["ours, all together"] = answer["seconds"]
-        samples: dict[str, list[float]] = {label: [] for label in contenders}
-        loads = []
+            contenders |= dict.fromkeys(answer["made"], ours)
+            prepared["ours, all together"] = answer["seconds"]
+            top1 = {
+                label: process.ask("answers", name=label, batch=batch)["top1"]
+                for label, process in contenders.items()
+            }
+            results.append({
+                "network": name, "batch": batch, "contenders": contenders, "top1": top1, "failed": failed,
+                "prepared_seconds": prepared, "report": answer["report"], "machine": about(),
+            })  # fmt: skip
         with quiet(lock):
-            for label, process in contenders.items():
-                process.ask("run", name=label, batch=batch, times=1)
-            start = time.perf_counter()
-            for number in range(rounds):
-                loads.append(
-                    Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else ""
-                )
-                order = list(contenders.items())
-                for label, process in order if number % 2 == 0 else reversed(order):
-                    samples[label] += process.ask(
-                        "run", name=label, batch=batch, times=3 if batch == 1 else 1
-                    )["seconds"]
-                if number >= 4 and time.perf_counter() - start > 200:
-                    break
-        top1 = {
-            label: process.ask("answers", name=label, batch=batch)["top1"]
-            for label, process in contenders.items()
-        }
+            for result in results:
+                alternate(result, rounds, 200 / len(batches))
         memory = {"peers": peers.ask("memory"), "ours": ours.ask("memory")}
-    return {
-        "network": name, "batch": batch, "seconds": samples, "top1": top1, "failed": failed, "prepared_seconds": prepared,
-        "report": answer["report"], "memory": memory, "load": loads, "machine": about(),
-        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes"),
-    }  # fmt: skip
+    return [{**result, "memory": memory} for result in results]
+
+
+def alternate(result: dict[str, object], rounds: int, seconds: float) -> None:
+    """Rounds over all contenders, the order turned each round, until the time is used up."""
+    contenders: dict[str, Process] = result.pop("contenders")  # type: ignore[assignment]
+    batch = result["batch"]
+    samples: dict[str, list[float]] = {label: [] for label in contenders}
+    loads = []
+    for label, process in contenders.items():
+        process.ask("run", name=label, batch=batch, times=1)
+    start = time.perf_counter()
+    for number in range(rounds):
+        loads.append(Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "")
+        order = list(contenders.items())
+        for label, process in order if number % 2 == 0 else reversed(order):
+            samples[label] += process.ask("run", name=label, batch=batch, times=3 if batch == 1 else 1)[
+                "seconds"
+            ]
+        if number >= 2 and time.perf_counter() - start > seconds:
+            break
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
+    result.update(seconds=samples, load=loads, when=when)
 
 
 def about() -> dict[str, object]:
@@ -226,18 +236,18 @@ def main() -> int:
     args.results.mkdir(parents=True, exist_ok=True)
     if args.photos:
         for name in args.networks:
-            for batch in map(int, args.batch.split(",")):
-                path = args.results / f"{name}-{batch}.json"
-                if path.exists() and not args.again:
-                    continue
-                start = time.perf_counter()
-                try:
-                    found = measure(name, batch, args.photos, args.rounds, args.seconds, args.lock)
-                except ConvAtlasError as error:
-                    print(f"{name}, batch {batch}: {error}", file=sys.stderr, flush=True)
-                    continue
-                path.write_text(json.dumps(found))
-                print(f"{name}, batch {batch}: {time.perf_counter() - start:.0f} s", flush=True)
+            batches = [int(b) for b in args.batch.split(",")]
+            batches = [b for b in batches if args.again or not (args.results / f"{name}-{b}.json").exists()]
+            if not batches:
+                continue
+            start = time.perf_counter()
+            try:
+                for found in measure(name, batches, args.photos, args.rounds, args.seconds, args.lock):
+                    (args.results / f"{name}-{found['batch']}.json").write_text(json.dumps(found))
+            except ConvAtlasError as error:
+                print(f"{name}: {error}", file=sys.stderr, flush=True)
+                continue
+            print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     if args.report:
         order = {name: i for i, name in enumerate(NETWORKS)}
         results = [json.loads(p.read_text()) for p in args.results.glob("*.json")]

@@ -68,7 +68,12 @@ class Worker:
         call = contenders.prepare(kind, self.network, example, precision, self.images, seconds)
         self.calls[name] = call
         report = str(getattr(call, "report", ""))
-        return {"seconds": time.perf_counter() - start, "made": [name], "report": report}
+        plan = getattr(call, "plan", None)
+        ran = {
+            "ran": "" if plan is None else str(plan),
+            "ran_precision": "" if plan is None else plan.precision,
+        }
+        return {"seconds": time.perf_counter() - start, "made": [name], "report": report, **ran}
 
     def run(self, *, name: str, batch: int, times: int = 1) -> dict[str, Any]:
         """Seconds of each of `times` calls."""
@@ -86,6 +91,11 @@ class Worker:
         usable = len(self.images) // batch * batch or batch
         pieces = self._batch(usable).split(batch)
         return {"top1": [int(i) for piece in pieces for i in self.calls[name](piece).argmax(1)]}
+
+    def reference(self, *, batch: int) -> dict[str, Any]:
+        """The top-1 answers of the model itself in float32, on the images that `answers` takes."""
+        self.calls["float32 eager"] = contenders.eager(self.network, "float32")
+        return self.answers(name="float32 eager", batch=batch)
 
     def memory(self) -> dict[str, Any]:
         """Peak memory of this process and of the GPU, in bytes."""

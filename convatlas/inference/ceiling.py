@@ -1,0 +1,116 @@
+"""What this machine can do at most: a matrix product at each precision, and a copy; measured once a day and kept.
+
+A network's share of the ceiling is its mult-adds a second against the product's. The product is torch's own (oneDNN,
+cuBLAS), so a share above 1 is possible where another engine's kernels are better.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from convatlas.fetch import cache_dir
+from convatlas.inference.timing import once
+from convatlas.machine import machine
+
+SIZES = (1024, 2048)
+COPIED = 128 << 20  # bytes: more than any cache
+KEPT_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Mult-adds a second by precision (None where the device has no product of it), bytes read and written a second."""
+
+    float32: float
+    bf16: float | None
+    int8: float | None
+    copy: float
+    device: str
+    threads: int
+    measured: float
+
+    def share(self, precision: str, mult_adds_per_second: float) -> float | None:
+        """The part of the ceiling of this precision."""
+        top = {"float32": self.float32, "bf16": self.bf16, "int8": self.int8}.get(precision)
+        return None if not top else mult_adds_per_second / top
+
+
+def ceiling(device: torch.device, *, seconds: float = 1.0, again: bool = False) -> Ceiling:
+    """Measure, or recall what was measured here today."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else machine().processor
+    key = hashlib.sha256(
+        f"{name} {device.type} {torch.get_num_threads()} {torch.__version__}".encode()
+    ).hexdigest()[:16]
+    path = cache_dir() / f"ceiling-{key}.json"
+    if not again and (found := _recalled(path)) is not None:
+        return found
+    found = Ceiling(
+        float32=_product(device, torch.float32, seconds) or 0.0,
+        bf16=_product(device, torch.bfloat16, seconds),
+        int8=_product(device, torch.int8, seconds),
+        copy=_copy(device, seconds),
+        device=name,
+        threads=torch.get_num_threads(),
+        measured=time.time(),
+    )
+    _keep(path, found)
+    return found
+
+
+def _product(device: torch.device, dtype: torch.dtype, seconds: float) -> float | None:
+    """Best mult-adds a second of square products; None where torch cannot."""
+    best = 0.0
+    for size in SIZES:
+        try:
+            if dtype is torch.int8:
+                a, b = (torch.randint(-9, 9, (size, size), dtype=dtype, device=device) for _ in "ab")
+                call = lambda a=a, b=b: torch._int_mm(a, b)  # noqa: E731, SLF001  the public int8 product there is
+            else:
+                a, b = (torch.randn(size, size, dtype=dtype, device=device) for _ in "ab")
+                call = lambda a=a, b=b: torch.mm(a, b)  # noqa: E731
+            best = max(best, size**3 / _fastest(call, device, seconds / len(SIZES)))
+        except (RuntimeError, NotImplementedError, AttributeError):
+            return None
+    return best
+
+
+def _copy(device: torch.device, seconds: float) -> float:
+    source = torch.ones(COPIED, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    return 2 * COPIED / _fastest(lambda: target.copy_(source), device, seconds)
+
+
+def _fastest(call: Callable[[], object], device: torch.device, seconds: float) -> float:
+    once(call, device)
+    best, start = float("inf"), time.perf_counter()
+    while time.perf_counter() - start < seconds or best == float("inf"):
+        best = min(best, once(call, device))
+    return best
+
+
+def _recalled(path: Path) -> Ceiling | None:
+    try:
+        found = Ceiling(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return found if time.time() - found.measured < KEPT_SECONDS else None
+
+
+def _keep(path: Path, found: Ceiling) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            json.dump(dataclasses.asdict(found), file)
+        os.replace(file.name, path)  # noqa: PTH105
+    except OSError:
+        return
