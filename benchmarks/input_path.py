@@ -162,7 +162,7 @@ def main() -> None:
     args = parser.parse_args()
     found = sorted(p for p in pictures_in(args.photos) if p.suffix.lower() in (".jpg", ".jpeg"))
     paths = [found[i % len(found)] for i in range(args.images)]
-    torch.set_num_threads(args.workers)
+    torch.set_num_threads(1)  # the workers have the cores; OpenMP would wait for them, spinning
     all_sides = sides(paths, args.workers)
     chosen = {name: all_sides[name] for name in args.sides.split(",")}
     rates: dict[str, list[float]] = {name: [] for name in chosen}
