@@ -26,7 +26,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from training_common import ROOT, load, report, spread
 
-from convatlas.data import FileSet, load as load_picture, open_data
+from convatlas.data import FileSet, open_data
+from convatlas.data import load as load_picture
 from convatlas.data.pixels import normalize
 from convatlas.define.preprocessing import Preprocessing
 from convatlas.networks import catalogue

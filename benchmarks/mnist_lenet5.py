@@ -152,8 +152,10 @@ def main() -> None:
     scores = [100 * x["top1"] for x in own]
     mean, deviation = statistics.mean(scores), statistics.stdev(scores) if len(scores) > 1 else 0.0
     lines += [
-        f"- ours: mean test accuracy **{mean:.3f} %**, deviation {deviation:.3f}, lowest {min(scores):.2f}, n = {len(own)}; "
-        f"seconds {spread([x['seconds'] for x in own])}; plan of most: {statistics.mode(x['plan'] for x in own)}"
+        (
+            f"- ours: mean test accuracy **{mean:.3f} %**, deviation {deviation:.3f}, lowest {min(scores):.2f}, n = {len(own)}; "
+            f"seconds {spread([x['seconds'] for x in own])}; plan of most: {statistics.mode(x['plan'] for x in own)}"
+        )
     ]
     for kind, what in (
         ("example", "the example script"),

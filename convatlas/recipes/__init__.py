@@ -88,7 +88,11 @@ def of_paper(network: str) -> str:
     if found.family == "mobilenet":
         return "-".join(base.split("_")[:2])
     if found.family == "inception":
-        early = {"bn_inception": "bn-inception", "inception_v2": "inception-v3", "inception_v3": "inception-v3"}
+        early = {
+            "bn_inception": "bn-inception",
+            "inception_v2": "inception-v3",
+            "inception_v3": "inception-v3",
+        }
         return early.get(base, "inception-v4")
     if found.family == "densenet":
         return "densenet-cifar" if "_k" in base else "densenet-imagenet"

@@ -15,7 +15,7 @@ def digits() -> Recipe:
     return Recipe(
         name="fast digits",
         source="ConvAtlas; benchmarks/reports",
-        epochs=30,
+        epochs=16,
         batch=64,
         optimizer="nesterov",
         lr=0.05,

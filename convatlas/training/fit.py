@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from convatlas.data.loader import Loader
@@ -97,6 +98,13 @@ def fit(
         quiet = logs if worker.first else Logs()
         try:
             return _fit(start, source, recipe, out, seed, resume, asked or {}, quiet, worker)
+        except RuntimeError as error:
+            if worker.world > 1 and ("Connection" in str(error) or isinstance(error, dist.DistError)):
+                raise ConvAtlasError(
+                    f"worker {worker.rank} lost the others: {str(error).splitlines()[0]}. torchrun --max-restarts starts "
+                    "them again from the last checkpoint; --resume does so by hand"
+                ) from error
+            raise
         finally:
             quiet.close()
 

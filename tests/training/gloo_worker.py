@@ -20,7 +20,9 @@ def source() -> DataSource:
     images = torch.randint(0, 256, (74, 1, 12, 12), generator=generator).to(torch.uint8)
     labels = torch.randint(0, 3, (74,), generator=generator)
     train = TensorSet(images[:48], labels[:48], ("a", "b", "c"), "noise")
-    return DataSource("noise", train, TensorSet(images[48:], labels[48:], ("a", "b", "c"), "noise"), train.classes)
+    return DataSource(
+        "noise", train, TensorSet(images[48:], labels[48:], ("a", "b", "c"), "noise"), train.classes
+    )
 
 
 NETWORK = Network(
@@ -35,10 +37,20 @@ RECIPE = Recipe(
 
 
 def main(out: Path) -> None:
-    outcome = fit(NETWORK, source(), RECIPE, out=out.parent / f"run-{out.stem}", seed=4, device="cpu", resume=True)
+    outcome = fit(
+        NETWORK, source(), RECIPE, out=out.parent / f"run-{out.stem}", seed=4, device="cpu", resume=True
+    )
     if int(os.environ.get("RANK", "0")) == 0:
         scores = outcome.scores
-        torch.save({"model": outcome.model.state_dict(), "loss": scores.loss, "top1": scores.top1, "n": scores.images}, out)
+        torch.save(
+            {
+                "model": outcome.model.state_dict(),
+                "loss": scores.loss,
+                "top1": scores.top1,
+                "n": scores.images,
+            },
+            out,
+        )
 
 
 if __name__ == "__main__":
