@@ -128,7 +128,7 @@ def source_edits(source: str, network: Network) -> Network:
     name = network.name.partition("@")[0]
     if source == "tflite" or (source == "keras" and name.startswith(("mobilenet", "xception"))):
         network = with_tf_padding(network)
-    if source in ("tflite", "keras", "timm") and name.startswith("mobilenet_v1"):
+    if source in ("tflite", "keras") and name.startswith("mobilenet_v1"):
         network = put(network, ReLU, ReLU6)  # as the authors' own code has it, where the paper says ReLU
     if source == "keras" and name.startswith("inception"):
         network = with_pool_means(network, include_padding=False)
