@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -184,7 +185,8 @@ def _gradient_sheet(subject: Subject, photo: Photo, asked: Asked, rule: str) -> 
         gradient = input_gradient(subject.model, photo.input, index)[0]
         strength = gradient.abs().amax(0)
         second = draw.shade(strength, 0.995)
-        third, words = draw.over(image, strength), "over the photo"
+        smooth = F.avg_pool2d(strength[None, None], 9, 1, 4, count_include_pad=False)[0, 0]
+        third, words = draw.over(image, smooth), "over the photo, each place the mean of 9×9"
     shown = [draw.enlarged(one, 224) for one in (second, third)]
     sheet = [
         (draw.png(image), said),

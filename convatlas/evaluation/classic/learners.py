@@ -38,7 +38,7 @@ class Linear(_Learner):
 
 
 class Kernel(_Learner):
-    """One RBF machine a pair of classes; the pairs vote, their margins break ties (as libsvm and scikit-learn do)."""
+    """One RBF machine a pair of classes; the pairs vote, their margins break ties (scikit-learn with break_ties)."""
 
     vectors: Tensor
     alphas: Tensor
