@@ -45,11 +45,27 @@ def joined(device: str = "auto") -> Iterator[Worker]:
         return
     if found.type == "cuda":
         torch.cuda.set_device(found)
-    dist.init_process_group("nccl" if found.type == "cuda" else "gloo")
+    _join("nccl" if found.type == "cuda" else "gloo", world)
     try:
         yield Worker(dist.get_rank(), dist.get_world_size(), found)
     finally:
         dist.destroy_process_group()
+
+
+def _join(backend: str, world: int) -> None:
+    """Join the group; after a restart, under keys of its own.
+
+    torchrun's agent may keep its store over a restart, and with it the addresses of workers that are gone. On one
+    machine the number of the attempt is the same for all workers, and tells the attempts apart.
+    """
+    if os.environ.get("LOCAL_WORLD_SIZE") != str(world):
+        dist.init_process_group(backend)
+        return
+    store, rank, _ = next(dist.rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    dist.init_process_group(
+        backend, store=dist.PrefixStore(f"attempt-{attempt}", store), rank=rank, world_size=world
+    )
 
 
 def agree(worker: Worker, value: object) -> object:
