@@ -185,8 +185,12 @@ def _gradient_sheet(subject: Subject, photo: Photo, asked: Asked, rule: str) -> 
         gradient = input_gradient(subject.model, photo.input, index)[0]
         strength = gradient.abs().amax(0)
         second = draw.shade(strength, 0.995)
-        smooth = F.avg_pool2d(strength[None, None], 9, 1, 4, count_include_pad=False)[0, 0]
-        third, words = draw.over(image, smooth), "over the photo, each place the mean of 9×9"
+        size = min(strength.shape) // 25 | 1
+        smooth = F.avg_pool2d(strength[None, None], size, 1, size // 2, count_include_pad=False)[0, 0]
+        third, words = (
+            draw.over(image, smooth),
+            "over the photo" + (f", the mean of {size}×{size}" if size > 1 else ""),
+        )
     shown = [draw.enlarged(one, 224) for one in (second, third)]
     sheet = [
         (draw.png(image), said),
