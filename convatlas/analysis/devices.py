@@ -26,13 +26,18 @@ class Rates:
 
 
 def _gpu(
-    name: str, float32: float, bf16: float | None, gigabytes_per_second: float, gigabytes: int, source: str
+    name: str,
+    float32: float,
+    bf16: float | None,
+    gigabytes_per_second: float,
+    gigabytes: int,
+    source: str,
+    arithmetic: float = 0.5,
 ) -> Rates:
     """Rates in 10^12 floating-point operations a second, two a mult-add; float32 by tensor cores (TF32) where it has them."""
     half = {} if bf16 is None else {"bf16": bf16 * 5e11}
-    return Rates(
-        name, {"float32": float32 * 5e11, **half}, gigabytes_per_second * 1e9, 8e-6, gigabytes * 10**9, source
-    )
+    rates = {"float32": float32 * 5e11, **half}
+    return Rates(name, rates, gigabytes_per_second * 1e9, 8e-6, gigabytes * 10**9, source, (arithmetic, 0.8))
 
 
 # fmt: off
@@ -42,7 +47,7 @@ GPUS: dict[str, Rates] = {
     "H100":     _gpu("H100 SXM",      494.5,  989.5,   3350,   80, "NVIDIA H100 data sheet (sparse figures halved); float32 as TF32"),
     "A100":     _gpu("A100 SXM 80GB", 156.0,  312.0,   2039,   80, "NVIDIA A100 data sheet; float32 as TF32"),
     "A100-40":  _gpu("A100 SXM 40GB", 156.0,  312.0,   1555,   40, "NVIDIA A100 data sheet; float32 as TF32"),
-    "V100":     _gpu("V100 SXM2",      15.7,  None,     900,   32, "NVIDIA V100 data sheet"),
+    "V100":     _gpu("V100 SXM2",      15.7,  None,     900,   32, "NVIDIA V100 data sheet", 0.75),  # no tensor cores in float32: nearer to its peak
     "T4":       _gpu("T4",              8.1,  None,     320,   16, "NVIDIA T4 data sheet"),
     "L4":       _gpu("L4",             60.0,  121.0,    300,   24, "NVIDIA L4 data sheet (sparse figures halved); float32 as TF32"),
     "RTX4090":  _gpu("RTX 4090",       82.6,  165.2,   1008,   24, "NVIDIA Ada architecture white paper; float32 as TF32"),
