@@ -8,7 +8,7 @@ from convatlas.claims import ledger
 from convatlas.claims.claim import VERDICTS
 
 _MARKS = {
-    "reproduced": "✓", "contradicted": "✗", "imprecise": "≈", "source_agrees": "✓ source", "unverified": "?", "garbled": "damaged",
+    "reproduced": "✓", "contradicted": "✗", "imprecise": "≈", "source_agrees": "✓", "unverified": "?", "garbled": "✗",
 }  # fmt: skip
 
 
