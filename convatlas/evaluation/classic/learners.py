@@ -146,11 +146,11 @@ def _svm(x: np.ndarray, y: np.ndarray, classes: int, seed: int) -> dict[str, np.
         solver.zero_grad()
         short = (1 - targets * (seen @ weight.T)).clamp(min=0)
         total = 0.5 * weight.square().sum() + cost * short.square().sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         return total
 
     with torch.enable_grad():
-        solver.step(loss)  # type: ignore[no-untyped-call]
+        solver.step(loss)
     found = weight.detach().numpy()
     return scale | {"weight": found[:, :-1], "bias": found[:, -1]}
 
@@ -183,7 +183,7 @@ def _rbf_svm(x: np.ndarray, y: np.ndarray, classes: int, seed: int) -> dict[str,
     return scale | arrays | {"alphas": sign * np.stack(alphas), "bias": sign * fitted.intercept_}
 
 
-def _trees(fitted: list, found: np.ndarray, classes: int) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def _trees(fitted: list, found: np.ndarray, classes: int) -> dict[str, np.ndarray]:
     nodes = max(tree.node_count for tree in fitted)
 
     def padded(values: list[np.ndarray], fill: float) -> np.ndarray:
