@@ -16,6 +16,8 @@ from convatlas.training.step import Moment, Stepper
 MARGIN = 0.97
 # for all candidates together, but for the first turn of each
 _SECONDS = 1.5
+# on a busy machine one turn says nothing: the best of so many does
+_LEAST_TURNS = 3
 # a step of the plain loop that takes longer is measured on a part of the batch: the ratio is the same
 _STEP_SECONDS = 0.2
 
@@ -53,7 +55,7 @@ def choose(
                 seconds = _time(stepper, images, labels, turn)
                 if turn:  # the first turn meets cold caches and compilers
                     best[plan] = min(seconds, best.get(plan, seconds))
-            if turn and time.perf_counter() > until:
+            if turn >= _LEAST_TURNS and time.perf_counter() > until:
                 break
             if turn >= 2:  # who is far behind need not go on
                 limit = 1.5 * min(best.values())
