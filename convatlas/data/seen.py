@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from convatlas.data.images import Source, read_image
-from convatlas.data.pixels import crop_pixels
+from convatlas.data.decode import exact_pixels
+from convatlas.data.images import Source, label, read_bytes, read_image
 from convatlas.define.preprocessing import Preprocessing
 
 
@@ -24,15 +24,16 @@ def seen_pixels(
     A network of grey pictures was trained on digits: a photo of one is brought to the form of the set that
     `provenance` names, MNIST where it names none.
     """
-    image = read_image(source, name)
+    name = label(source, name)
+    data = read_bytes(source, name)
     channels, height, width = shape
     if channels != 1:
-        return crop_pixels(image, preprocessing)
+        return exact_pixels(data, name, preprocessing)
     from convatlas.data.digit import digit_image
 
-    data = (provenance or {}).get("data")
-    style = "digits" if isinstance(data, dict) and data.get("name") == "digits" else "mnist"
-    pixels = digit_image(image, style)
+    trained_on = (provenance or {}).get("data")
+    style = "digits" if isinstance(trained_on, dict) and trained_on.get("name") == "digits" else "mnist"
+    pixels = digit_image(read_image(data, name), style)
     if pixels.shape[1:] != (height, width):
         smooth = torch.nn.functional.interpolate(
             pixels[None].float(), (height, width), mode="bilinear", antialias=True

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.data.decode import exact_pixels
-from convatlas.data.images import ImageError, read_image
+from convatlas.data.images import ImageError
 from convatlas.data.pixels import normalize
+from convatlas.data.seen import seen_pixels
 from convatlas.errors import ConvAtlasError
 from convatlas.inference.pictures import Picture
 from convatlas.weights.classifier import Classifier
@@ -79,28 +79,11 @@ def predict(
 
 
 def reader(classifier: Classifier) -> Callable[[Picture], np.ndarray]:
-    """The function from a picture to the uint8 pixels (H, W, C) that the network sees.
-
-    A network of grey 32x32 pictures was trained on digits: a photo of one is brought to their form.
-    """
-    channels, height, width = classifier.network.input
-    if channels == 1:
-        data = classifier.provenance.get("data")
-        style = "digits" if isinstance(data, dict) and data.get("name") == "digits" else "mnist"
-        return lambda picture: _digit(picture, style, (height, width))
-    preprocessing = classifier.preprocessing
-    return lambda picture: exact_pixels(picture.read(), picture.name, preprocessing)
-
-
-def _digit(picture: Picture, style: str, size: tuple[int, int]) -> np.ndarray:
-    from convatlas.data.digit import digit_image
-
-    pixels = digit_image(read_image(picture.read(), picture.name), style)
-    if pixels.shape[1:] != size:
-        pixels = torch.nn.functional.interpolate(pixels[None].float(), size, mode="bilinear", antialias=True)[
-            0
-        ].byte()
-    return pixels.permute(1, 2, 0).numpy()
+    """The function from a picture to the uint8 pixels (H, W, C) that the network sees."""
+    c = classifier
+    return lambda picture: seen_pixels(
+        picture.read(), c.network.input, c.preprocessing, c.provenance, picture.name
+    )
 
 
 def _answer(

@@ -25,8 +25,14 @@ def test_a_real_photo_and_a_broken_one(shared_data: Path, tmp_path: Path, capsys
             "--weights",
             str(shared_data / SQUEEZENET),
             str(shared_data / TOUCAN),
+            "-o",
+            str(out),
+            "--method",
+            "filters,saliency,grad-cam",
+            "--device",
+            "cpu",
+            "--json",
         ]
-        + ["-o", str(out), "--method", "filters,saliency,grad-cam", "--device", "cpu", "--json"]
     )
     told = json.loads(capsys.readouterr().out)
     assert code == 1  # one photo could not be read
