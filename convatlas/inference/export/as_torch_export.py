@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +40,10 @@ def write(job: Job, path: Path) -> None:
         program = torch.export.export(
             module_of(job), (job.images[:2].contiguous(),), dynamic_shapes=({0: batch},)
         )
-        torch.export.save(program, path, extra_files=dict(job.metadata()))
+        # through memory: torch's own writer ends the whole process where the disk is full
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer, extra_files=dict(job.metadata()))
+    path.write_bytes(buffer.getbuffer())
 
 
 def open_again(job: Job, path: Path) -> Runtime:

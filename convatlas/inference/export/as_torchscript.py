@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,10 @@ def write(job: Job, path: Path) -> None:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated, and asked for
         traced = torch.jit.freeze(torch.jit.trace(module_of(job).eval(), job.images[:2].contiguous()))
-        torch.jit.save(traced, str(path), _extra_files={k: v.encode() for k, v in job.metadata().items()})
+        # through memory: torch's own writer ends the whole process where the disk is full
+        buffer = io.BytesIO()
+        torch.jit.save(traced, buffer, _extra_files={k: v.encode() for k, v in job.metadata().items()})
+    path.write_bytes(buffer.getbuffer())
 
 
 def open_again(job: Job, path: Path) -> Runtime:

@@ -37,7 +37,8 @@ def prove(job: Job, run: Callable[[Tensor], Tensor], bounds: Mapping[str, Bounds
     for batch in BATCHES:
         usable = len(job.images) // batch * batch
         try:
-            got = torch.cat([run(piece.contiguous()) for piece in job.images[:usable].split(batch)])
+            with torch.no_grad():
+                got = torch.cat([run(piece.contiguous()) for piece in job.images[:usable].split(batch)])
         except Exception as error:
             text = " ".join(str(error).split())
             raise ConvAtlasError(f"the file does not run at batch {batch}: {text[:400]}") from error

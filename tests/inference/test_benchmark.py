@@ -1,0 +1,117 @@
+"""The benchmark: contenders alternate in processes of their own; what fails is a line, not the end."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import torch
+
+from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.inference.benchmark import show
+from convatlas.inference.benchmark.measure import Line, Request, Result, measure
+from convatlas.inference.benchmark.models import make, make_sane
+from convatlas.inference.benchmark.processes import Process
+from convatlas.inference.ceiling import Ceiling, ceiling
+from convatlas.inference.energy import meter
+
+CPU = torch.device("cpu")
+TOP = Ceiling(float32=100e9, bf16=800e9, int8=None, copy=2e10, device="x", threads=2, measured=0.0)
+
+
+def test_contenders_are_timed_and_a_failing_one_says_why() -> None:
+    request = Request(["lenet5"], ["eager", "torchvision"], [2], ["float32"], CPU, rounds=3, seconds=1.0)
+    result = measure(request)
+    lines = {line.contender: line for line in result.lines}
+    assert len(lines["convatlas"].seconds) == 3 == len(lines["eager"].seconds)
+    assert lines["convatlas"].agreement == 1
+    assert lines["convatlas"].peak_bytes > 50 << 20  # torch alone is more
+    assert 0 < lines["eager"].share < 2
+    assert "no 'lenet5'" in lines["torchvision"].problem or "torchvision" in lines["torchvision"].problem
+    assert "synthetic" in " ".join(result.notes)
+    assert "lenet5, batch 2, 3 rounds" in show.table(result)
+
+
+def test_unknown_names_are_told_before_anything_runs() -> None:
+    with pytest.raises(MisuseError, match="lenet6"):
+        measure(Request(["lenet6"], [], [1], ["auto"], CPU))
+    with pytest.raises(MisuseError, match="tensorrt"):
+        measure(Request(["lenet5"], ["tensorrt"], [1], ["auto"], CPU))
+
+
+def result() -> Result:
+    fast = Line("lenet5", "convatlas", "auto", 4, seconds=(0.01, 0.02, 0.04, 0.05), agreement=1.0, share=0.25)
+    broken = Line("lenet5", "openvino", "auto", 4, problem="openvino is not installed")
+    return Result([fast, broken], TOP, ["energy not told"])
+
+
+def test_the_table_shows_speed_spread_and_reasons() -> None:
+    text = show.table(result())
+    assert "266.7" in text  # 4 images in 15 ms, the median of the faster half
+    assert "80 - 400" in text
+    assert "openvino auto: openvino is not installed" in text
+    assert "float32 100" in text
+
+
+def test_json_and_picture_are_what_they_are() -> None:
+    found = json.loads(json.dumps(show.as_dict(result()), allow_nan=False))
+    assert found["lines"][0]["milliseconds"]["p99"] == 50
+    assert found["lines"][1]["problem"]
+    picture = show.picture(result())
+    ET.fromstring(picture)
+    assert "convatlas auto" in picture
+
+
+def test_a_worker_that_fails_says_so_and_goes_on(tmp_path: Path) -> None:
+    images = tmp_path / "images.pt"
+    torch.save(torch.randn(4, 1, 32, 32), images)
+    with Process() as process:
+        assert (
+            process.ask("model", library="convatlas", name="lenet5", images=str(images))["parameters"]
+            == 61_706
+        )
+        with pytest.raises(ConvAtlasError, match="no int8"):
+            process.ask("prepare", name="x", kind="eager", precision="int8", batch=1)
+        process.ask("prepare", name="x", kind="eager", precision="float32", batch=1)
+        assert len(process.ask("run", name="x", batch=1, times=2)["seconds"]) == 2
+        assert len(process.ask("answers", name="x", batch=3)["top1"]) == 3
+
+
+def test_sane_weights_keep_activations_in_range(network) -> None:
+    model = make("convatlas", "resnet56")
+    images = torch.randn(8, 3, 32, 32)
+    make_sane(model, images)
+    with torch.no_grad():
+        assert 1 < model(images).std() < 9
+
+
+def test_the_ceiling_is_measured_once_and_recalled() -> None:
+    first = ceiling(CPU, seconds=0.02)
+    assert first.float32 > 1e9
+    assert first.copy > 1e8
+    assert ceiling(CPU, seconds=0.02) == first
+    assert first.share("float32", first.float32 / 2) == 0.5
+    assert TOP.share("int8", 1e9) is None
+
+
+def test_energy_is_read_from_the_counters_also_when_they_turn_over(tmp_path: Path) -> None:
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    (zone / "energy_uj").write_text("9000000")
+    (zone / "max_energy_range_uj").write_text("10000000")
+    (tmp_path / "intel-rapl:0:0").mkdir()  # a part of the package: counted already
+    joules, note = meter(CPU, tmp_path)
+    assert joules is not None
+    assert "RAPL" in note
+    (zone / "energy_uj").write_text("9500000")
+    assert joules() == pytest.approx(0.5)
+    (zone / "energy_uj").write_text("500000")
+    assert joules() == pytest.approx(1.5)
+
+
+def test_a_machine_that_tells_no_energy_is_told_so(tmp_path: Path) -> None:
+    joules, note = meter(CPU, tmp_path)
+    assert joules is None
+    assert "not told" in note

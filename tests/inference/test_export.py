@@ -1,0 +1,214 @@
+"""Every format is written, read back in its own runtime and proven; what is not equal is not left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from convatlas.data.pixels import normalize
+from convatlas.define.preprocessing import named
+from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.inference.export import FORMATS, export
+from convatlas.weights.classifier import Classifier
+from convatlas.weights.native import read_weights
+
+
+@pytest.fixture
+def classifier(network) -> Classifier:
+    return classifying("lenet5", network("lenet5"), "digit")
+
+
+def classifying(name: str, model: nn.Module, preprocessing: str) -> Classifier:
+    classes = tuple(f"class {i}" for i in range(10))
+    return Classifier(name, model, model.network, named(preprocessing), classes, source="a test")
+
+
+def needs(*packages: str) -> None:
+    for package in packages:
+        pytest.importorskip(package)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_each_format_is_written_and_proven_at_two_sizes_of_batch(
+    to: str, classifier: Classifier, tmp_path: Path
+) -> None:
+    needs(*{"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}.get(to, ()))
+    done = export(classifier, tmp_path / "net", to)
+    assert done.proof.batches == (1, 3)
+    assert done.proof.agreement == 1
+    assert done.proof.logit_difference < 1e-3
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in done.paths)
+    assert [p.suffix for p in done.paths] == list(FORMATS[to].suffixes)
+
+
+def test_onnx_carries_names_preprocessing_opset_and_rows(network, tmp_path: Path) -> None:
+    needs("onnx", "onnxruntime")
+    import onnx
+
+    classifier = classifying("resnet20", network("resnet20"), "cifar")
+
+    [path] = export(classifier, tmp_path / "net.onnx", "onnx", opset=18).paths
+    model = onnx.load(path)
+    metadata = {p.key: p.value for p in model.metadata_props}
+    assert json.loads(metadata["classes"]) == list(classifier.classes)
+    assert json.loads(metadata["preprocessing"]) == classifier.preprocessing.to_dict()
+    assert metadata["opset"] == "18"
+    assert model.opset_import[0].version == 18
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    convolutions = {name for name, m in classifier.model.named_modules() if isinstance(m, nn.Conv2d)}
+    assert {node.name for node in model.graph.node if node.op_type == "Conv"} == convolutions
+    assert not [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino", "torch-export", "torchscript"])
+@pytest.mark.parametrize("layout", ["nhwc", "nchw"])
+def test_pixels_go_in_where_preprocessing_is_in_the_graph(
+    to: str, layout: str, classifier: Classifier, tmp_path: Path
+) -> None:
+    needs(*{"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}.get(to, ()))
+    done = export(classifier, tmp_path / "net", to, uint8_input=layout)
+    assert done.proof.logit_difference < 1e-3
+
+
+def test_an_onnx_file_with_preprocessing_answers_on_pixels_as_the_network_on_floats(
+    network, tmp_path: Path
+) -> None:
+    needs("onnx", "onnxruntime")
+    import dataclasses
+
+    import onnxruntime
+
+    bgr = dataclasses.replace(
+        classifier, preprocessing=dataclasses.replace(named("caffe"), resize=None, crop=32)
+    )
+    [path] = export(bgr, tmp_path / "net.onnx", "onnx", uint8_input="nhwc").paths
+    pixels = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].type == "tensor(uint8)"
+    got = torch.from_numpy(session.run(None, {"images": pixels.numpy()})[0])
+    with torch.no_grad():
+        expected = bgr.model(normalize(pixels.permute(0, 3, 1, 2), bgr.preprocessing))
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_torch_formats_are_written_in_bf16_too(classifier: Classifier, tmp_path: Path) -> None:
+    done = export(classifier, tmp_path / "net.pt2", "torch-export", precision="bf16")
+    assert 0 < done.proof.probability_difference < 0.1
+
+
+def test_safetensors_come_back_as_the_network(classifier: Classifier, tmp_path: Path) -> None:
+    [path] = export(classifier, tmp_path / "net.safetensors", "safetensors").paths
+    found = read_weights(path)
+    assert found.network == classifier.network
+    assert found.classes == classifier.classes
+    assert found.preprocessing == classifier.preprocessing
+
+
+def test_a_file_that_answers_otherwise_is_removed(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = lambda job, path: lambda images: job.model(images) * 1.01  # noqa: E731
+    import dataclasses
+
+    monkeypatch.setitem(FORMATS, "torchscript", dataclasses.replace(FORMATS["torchscript"], open=wrong))
+    (tmp_path / "net.pt").write_text("an older file")
+    with pytest.raises(ConvAtlasError, match="logits differ by"):
+        export(classifier, tmp_path / "net.pt", "torchscript")
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pt"]
+    assert (tmp_path / "net.pt").read_text() == "an older file"
+
+
+def test_a_frozen_batch_axis_is_found(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dataclasses
+
+    def frozen(job, path):
+        def run(images):
+            if len(images) != 1:
+                raise RuntimeError("Got invalid dimensions: index 0 Got: 3 Expected: 1")
+            return job.model(images)
+
+        return run
+
+    monkeypatch.setitem(FORMATS, "torchscript", dataclasses.replace(FORMATS["torchscript"], open=frozen))
+    with pytest.raises(ConvAtlasError, match="does not run at batch 3"):
+        export(classifier, tmp_path / "net.pt", "torchscript")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_asked_is_misuse(classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(MisuseError, match="unknown format 'caffe'"):
+        export(classifier, tmp_path / "net", "caffe")
+    with pytest.raises(MisuseError, match="not bf16; OpenVINO computes"):
+        export(classifier, tmp_path / "net", "openvino", precision="bf16")
+    with pytest.raises(MisuseError, match="no graph"):
+        export(classifier, tmp_path / "net", "safetensors", uint8_input="nhwc")
+    with pytest.raises(MisuseError, match="at least 8 images"):
+        export(classifier, tmp_path / "net", "onnx", precision="int8")
+    (tmp_path / "net.onnx").mkdir()
+    with pytest.raises(MisuseError, match="is a folder"):
+        export(classifier, tmp_path / "net.onnx", "onnx")
+
+
+def test_an_opset_that_cannot_be_is_misuse(classifier: Classifier, tmp_path: Path) -> None:
+    needs("onnx", "onnxruntime")
+    with pytest.raises(MisuseError, match="14 to 23"):
+        export(classifier, tmp_path / "net.onnx", "onnx", opset=9)
+    assert not list(tmp_path.iterdir())
+
+
+def test_broken_images_are_told_and_only_broken_ones_are_misuse(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    from PIL import Image
+
+    Image.new("RGB", (40, 40), (200, 30, 30)).save(good)
+    bad.write_bytes(b"no image")
+    done = export(classifier, tmp_path / "out/net.pt2", "torch-export", images=[bad, good])
+    assert done.real
+    assert "bad.png" in " ".join(done.notes)
+    with pytest.raises(MisuseError, match="none of the 1 images"):
+        export(classifier, tmp_path / "out/net.pt2", "torch-export", images=[bad])
+
+
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit fails, as on a full disk
+from convatlas.define.preprocessing import named
+from convatlas.errors import ConvAtlasError
+from convatlas.inference.export import export
+from convatlas.modules import build
+from convatlas.networks import catalogue
+from convatlas.weights.classifier import Classifier
+model = build(catalogue.network("lenet5")).eval()
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+for to in sys.argv[2:]:
+    try:
+        export(Classifier("lenet5", model, model.network, named("digit"), tuple("abcdefghij")), Path(sys.argv[1]) / "net", to)
+        print("written")
+    except ConvAtlasError as error:
+        print(f"{to}: {error}")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes")
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    needs("onnx", "onnxruntime")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    command = [sys.executable, "-c", _FULL, str(folder), "onnx", "safetensors", "torchscript"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    assert "written" not in lines
+    assert all(word in lines[0] for word in ("net", "nothing was left behind"))
+    assert not list(folder.iterdir())
