@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--most", type=int, default=250)
+    parser.add_argument("--engines", default="folded,onednn,onnxruntime,openvino")
     parser.add_argument("--calibrate", type=int, default=100)
     args = parser.parse_args()
     classifier = open_classifier(args.network, args.weights)
@@ -47,8 +48,8 @@ def main() -> int:
     anything = dict.fromkeys(("float32", "bf16", "int8"), Bounds(0.0, 1.0))
     search = Search(classifier.model, check[:10], mode="latency", bounds=anything)
     search.begin(Evidence(check, calibration, real=True))
-    print(f"{classifier.name}: {len(check)} photos, int8 calibrated on {len(calibration)} others")
-    for name in ("folded", "onednn", "onnxruntime", "openvino"):
+    print(f"{classifier.name}: {len(check)} photos, int8 calibrated on {len(calibration)} others", flush=True)
+    for name in args.engines.split(","):
         engine = ENGINES[name]
         if engine.missing():
             print(f"{name}: {engine.missing()}")

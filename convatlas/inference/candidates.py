@@ -12,7 +12,7 @@ from convatlas.inference.engines.base import PRECISIONS
 
 MODES = ("auto", "latency", "throughput")
 # images that one copy takes at a time: few enough that a layer's output stays in the processor's cache
-TILES = (1, 4, 8)
+TILE = 4
 
 
 def wanted_precisions(precision: str) -> tuple[str, ...]:
@@ -34,9 +34,12 @@ def parallel_plans(plan: Plan, batch: int, device: torch.device, threads: int) -
     """The same with other tiles, and with one copy a thread, which saves them waiting for each other."""
     if device.type != "cpu" or plan.engine in {"eager", "inductor"} or batch == 1:
         return []
-    tiles = [t for t in TILES if t < batch]
-    plans = [Plan(plan.engine, plan.precision, 1, threads, t) for t in tiles if t == 4]
+    if batch <= TILE:
+        return [Plan(plan.engine, plan.precision, threads, 1)] if threads > 1 else []
+    plans = [Plan(plan.engine, plan.precision, 1, threads, TILE)]
     if threads > 1:
-        plans += [Plan(plan.engine, plan.precision, threads, 1, t) for t in tiles if t * threads < batch]
-        plans.append(Plan(plan.engine, plan.precision, threads, 1))
+        plans += [
+            Plan(plan.engine, plan.precision, threads, 1),
+            Plan(plan.engine, plan.precision, threads, 1, TILE),
+        ]
     return plans

@@ -145,12 +145,12 @@ class Search:
             self.attempt(plan)
 
     def _promising(self) -> list[Plan]:
-        """Those not hopelessly behind the best of their group."""
+        """The best two of each group, if the second is not hopelessly behind."""
         speed = {plan: row.images_per_second or 0.0 for plan, (_, row) in self.passed.items()}
-        best = {self.group(plan): 0.0 for plan in speed}
-        for plan, value in speed.items():
-            best[self.group(plan)] = max(best[self.group(plan)], value)
-        return [plan for plan, value in speed.items() if value * HOPELESS >= best[self.group(plan)]]
+        groups: dict[object, list[Plan]] = {}
+        for plan in sorted(speed, key=lambda plan: -speed[plan]):
+            groups.setdefault(self.group(plan), []).append(plan)
+        return [p for plans in groups.values() for p in plans[:2] if speed[p] * HOPELESS >= speed[plans[0]]]
 
     def _time(self, plans: list[Plan], seconds: float, least: int = 3) -> None:
         if not plans:

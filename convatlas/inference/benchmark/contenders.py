@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.inference.checking import Bounds
 from convatlas.inference.engines import Plan
 from convatlas.inference.engines.importing import import_problem
 from convatlas.inference.engines.onnxruntime import quantize
@@ -108,8 +109,11 @@ def ours_each(
     def group(plan: Plan) -> object:
         return plan.precision, plan.engine in PLAIN_TORCH
 
+    # random weights leave next to nothing between the first two classes: bounds on answers are for real weights, and
+    # benchmarks/agreement.py measures those
+    free = dict.fromkeys(("float32", "bf16", "int8"), Bounds(0.0, 1.0))
     # what never wins here (the model as it is, folded without oneDNN's fusions) is left out for time
-    search = Search(model, example, engines=("onednn", "onnxruntime", "openvino"), group=group)
+    search = Search(model, example, engines=("onednn", "onnxruntime", "openvino"), bounds=free, group=group)
     search.begin(evidence(images, search.example, CHECKED))
     search.run(seconds)
     best: dict[str, Call] = {}

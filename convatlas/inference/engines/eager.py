@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.inference.engines.base import Engine, Plan, Runner, Workbench
-from convatlas.inference.graph import Kind, Recording
+from convatlas.inference.graph import Kind, Recording, end_in_float32
 
 DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 
@@ -44,8 +44,9 @@ def folded(recording: Recording, precision: str) -> nn.Module:
     """The recording as a module with weights of this precision, kernels channels_last."""
     result = recording.copy()
     dtype = DTYPES[precision]
+    kept = end_in_float32(result) if precision != "float32" else set()
     for name, value in list(result.module.named_buffers()):
-        if value.is_floating_point():
+        if value.is_floating_point() and name not in kept:
             layout = torch.channels_last if value.dim() == 4 else torch.contiguous_format
             setattr(result.module, name, value.to(dtype).contiguous(memory_format=layout))
     for node in result.nodes(Kind.OTHER):  # a dtype or a device written into a call would not follow

@@ -14,7 +14,7 @@ from torch import Tensor, fx
 
 from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, Workbench
 from convatlas.inference.engines.eager import DTYPES, in_precision
-from convatlas.inference.graph import Kind, Recording
+from convatlas.inference.graph import Kind, Recording, end_in_float32
 
 # activation -> (oneDNN's name, its numbers)
 _FUSED: dict[Kind, tuple[str, list[float]]] = {
@@ -59,8 +59,9 @@ class OneDnn(Engine):
 def packed(recording: Recording, precision: str, batch: int) -> fx.GraphModule:
     """The recording with fused, packed operations; `batch` is a hint for the packing, not a limit."""
     lowered = recording.copy()
+    kept = end_in_float32(lowered) if precision != "float32" else set()
     for name, value in list(lowered.module.named_buffers()):
-        if value.is_floating_point():
+        if value.is_floating_point() and name not in kept:
             setattr(lowered.module, name, value.to(DTYPES[precision]))
     for node in lowered.nodes(Kind.AFFINE):
         _affine_to_conv(lowered, node)

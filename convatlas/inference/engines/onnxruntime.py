@@ -12,6 +12,7 @@ from torch import Tensor
 
 from convatlas.inference.engines.base import Engine, Plan, Runner, Workbench
 from convatlas.inference.engines.importing import import_problem, version_of
+from convatlas.machine import machine
 
 if TYPE_CHECKING:
     import onnx
@@ -46,7 +47,8 @@ def session_runner(model: bytes | str, threads: int) -> Runner:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # 0, the default, also pins its threads to cores; a number does not
+    options.intra_op_num_threads = 0 if threads == machine().cores else threads
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
