@@ -90,7 +90,8 @@ def machine() -> str:
     """The machine and the versions, for a report."""
     return (
         f"{processor()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} threads; Python {platform.python_version()}, "
-        f"torch {torch.__version__}; load average {load()}"
+        f"torch {torch.__version__}; load average {load()}; "
+        f"OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'as is')}"
     )
 
 

@@ -177,7 +177,14 @@ def _fit(
         plan, measured = agree(  # type: ignore[misc]
             worker,
             choose(
-                model, recipe, preprocessing, len(source.classes), worker.device, first.images, first.labels
+                model,
+                recipe,
+                preprocessing,
+                len(source.classes),
+                worker.device,
+                first.images,
+                first.labels,
+                recipe.epochs * len(source.train),
             )
             if worker.first
             else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +13,14 @@ from convatlas.training.plan import Plan, candidates, fixed
 from convatlas.training.recipe import Recipe
 from convatlas.training.step import Moment, Stepper
 
-# a plan must beat the plain loop by so much to be taken: less is noise
-MARGIN = 0.97
-# for all candidates together, but for the first turn of each
-_SECONDS = 1.5
-# on a busy machine one turn says nothing: the best of so many does
-_LEAST_TURNS = 3
+# a plan must beat the plain loop by so much, in this many neighbouring turns and in most of them: less is noise
+MARGIN = 0.95
+_WINS = 3
+# what is known to be best on this kind of machine is taken unless another plan is faster by more than this
+_USUAL = 0.9
+# for all candidates together, but for the first turn of each: a share of what the run may take, within bounds
+_SHARE, _LEAST_SECONDS, _MOST_SECONDS = 0.02, 1.5, 6.0
+_LEAST_TURNS, _MOST_TURNS = 4, 16
 # a step of the plain loop that takes longer is measured on a part of the batch: the ratio is the same
 _STEP_SECONDS = 0.2
 
@@ -30,46 +33,67 @@ def choose(
     device: torch.device,
     images: Tensor,
     labels: Tensor,
+    pictures: int = 0,
 ) -> tuple[Plan, dict[str, float]]:
     """The fastest plan and what each gave, images per second by description; the model is as it was.
 
-    The candidates take turns, so that what else the machine does falls on all alike; each counts with its best
-    turn. Without a choice nothing is measured, nor where the run is to be deterministic. The plain float32 loop is
-    always among them: what is taken is never slower than it.
+    pictures: how many the whole run trains on; a long run is worth a longer measurement. The candidates take turns,
+    so that what else the machine does falls on all alike; each counts with its best turn, which other programs
+    disturbed least. The plain float32 loop is always among them, and what is taken beat it turn by turn. Without a
+    choice nothing is measured, nor where the run is to be deterministic.
     """
+    usual = fixed(model, recipe, device, len(images))
     if recipe.deterministic:
-        return fixed(model, recipe, device, len(images)), {}
+        return usual, {}
     plans = candidates(model, recipe, device, len(images))
     if len(plans) == 1 or len(images) == 0:
         return plans[0], {}
     kept = {name: t.clone() for name, t in model.state_dict().items()}
     threads = torch.get_num_threads()
-    best: dict[Plan, float] = {}
+    turns: dict[Plan, list[float]] = {p: [] for p in plans}
+    all_of_them: dict[Plan, Stepper] = {}
     try:
-        steppers = {p: Stepper(model, recipe, p, preprocessing, classes, device) for p in plans}
+        steppers = all_of_them = {p: Stepper(model, recipe, p, preprocessing, classes, device) for p in plans}
         few = min(len(images), 16)
         once = _time(steppers[plans[0]], images[:few], labels[:few], 0)
         fit = max(few, min(len(images), int(few * _STEP_SECONDS / once)))
         images, labels = images[:fit], labels[:fit]
-        until = time.perf_counter() + _SECONDS
-        for turn in range(6):
-            for plan, stepper in list(steppers.items()):
+        whole = pictures * once / few
+        until = time.perf_counter() + min(_MOST_SECONDS, max(_LEAST_SECONDS, _SHARE * whole))
+        for turn in range(_MOST_TURNS):
+            for plan, stepper in steppers.items():
                 seconds = _time(stepper, images, labels, turn)
                 if turn:  # the first turn meets cold caches and compilers
-                    best[plan] = min(seconds, best.get(plan, seconds))
+                    turns[plan].append(seconds)
             if turn >= _LEAST_TURNS and time.perf_counter() > until:
                 break
             if turn >= 2:  # who is far behind need not go on
-                limit = 1.5 * min(best.values())
-                steppers = {p: s for p, s in steppers.items() if best[p] <= limit or p == plans[0]}
+                limit = 1.5 * min(min(t) for t in turns.values())
+                stay = (plans[0], usual)
+                steppers = {p: s for p, s in steppers.items() if min(turns[p]) <= limit or p in stay}
     finally:
+        for stepper in all_of_them.values():
+            stepper.close()
         torch.set_num_threads(threads)
         model.load_state_dict(kept)
         for p in model.parameters():
             p.grad = None
+    return _winner(turns, plans[0], usual), {p.describe(): len(images) / min(t) for p, t in turns.items()}
+
+
+def _winner(turns: Mapping[Plan, Sequence[float]], plain: Plan, usual: Plan) -> Plan:
+    """The plan to take, from the seconds of each plan's turns; a plan that was given up has fewer of them."""
+
+    def beats_plain(plan: Plan) -> bool:
+        pairs = list(zip(turns[plan], turns[plain], strict=False))
+        wins = sum(own < MARGIN * theirs for own, theirs in pairs)
+        return wins >= _WINS and 2 * wins > len(pairs)
+
+    best = {p: min(t) for p, t in turns.items() if beats_plain(p)}
+    if not best:
+        return plain
     fastest = min(best, key=lambda p: best[p])
-    chosen = fastest if best[fastest] < MARGIN * best[plans[0]] else plans[0]
-    return chosen, {p.describe(): len(images) / s for p, s in best.items()}
+    return usual if usual in best and _USUAL * best[usual] <= best[fastest] else fastest
 
 
 def _time(stepper: Stepper, images: Tensor, labels: Tensor, turn: int) -> float:

@@ -1,0 +1,107 @@
+"""Plans: what a deterministic run takes, and what a measured one may."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from convatlas.data.sources import DataSource
+from convatlas.define import Network
+from convatlas.define.preprocessing import NAMED
+from convatlas.modules import build
+from convatlas.networks import catalogue
+from convatlas.training import measure, plan
+from convatlas.training.fit import fit
+from convatlas.training.plan import Plan, candidates, fixed
+from convatlas.training.recipe import Recipe
+from convatlas.weights import read_weights
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(epochs=2, batch=64, lr=0.05, deterministic=True)
+
+
+@pytest.fixture
+def amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that says it has bf16 units, whatever this one has."""
+    monkeypatch.setattr(plan, "cpu_flags", lambda: frozenset({"amx_bf16"}))
+
+
+@pytest.fixture
+def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timing a candidate is a failure."""
+
+    def refuse(*_: object) -> float:
+        raise AssertionError("a deterministic run asked the clock")
+
+    monkeypatch.setattr(measure, "_time", refuse)
+
+
+@pytest.mark.usefixtures("no_clock")
+def test_two_deterministic_runs_measure_nothing_and_end_with_the_same_bits(
+    network: Network, source: DataSource, tmp_path: Path
+) -> None:
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for out in runs:
+        fit(network, source, RECIPE, out=out, seed=1)
+    one, two = (read_weights(out / "weights.safetensors").state_dict for out in runs)
+    assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+@pytest.mark.usefixtures("no_clock")
+def test_measuring_is_refused_where_the_run_is_not_deterministic(
+    network: Network, source: DataSource
+) -> None:
+    with pytest.raises(AssertionError, match="clock"):
+        fit(network, source, dataclasses.replace(RECIPE, deterministic=False))
+
+
+@pytest.mark.usefixtures("amx")
+def test_the_fixed_plan_uses_what_the_machine_has() -> None:
+    lenet, resnet = (build(catalogue.network(n)) for n in ("lenet5", "resnet20"))
+    assert fixed(lenet, RECIPE, CPU, 256).thin
+    found = fixed(resnet, RECIPE, CPU, 256)
+    assert (found.precision, found.channels_last, found.thin, found.compile) == ("bf16", True, False, False)
+    plain = fixed(resnet, dataclasses.replace(RECIPE, precision="float32"), CPU, 256)
+    assert plain == Plan(threads=torch.get_num_threads())
+
+
+def test_a_network_that_draws_is_not_shared_by_threads_in_a_deterministic_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    alexnet = build(catalogue.network("alexnet_owt"), init=False)
+    assert {p.replicas for p in candidates(alexnet, RECIPE, CPU, 256)} == {1}
+    free = dataclasses.replace(RECIPE, deterministic=False)
+    assert {p.replicas for p in candidates(alexnet, free, CPU, 256)} == {1, 2}
+
+
+def test_the_plain_loop_is_always_the_first_candidate() -> None:
+    for name in ("lenet5", "resnet20"):
+        first = candidates(
+            build(catalogue.network(name)), dataclasses.replace(RECIPE, deterministic=False), CPU, 256
+        )[0]
+        assert first == Plan(threads=torch.get_num_threads())
+
+
+def test_a_plan_must_win_turn_by_turn_to_be_taken(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One lucky turn among slow ones is noise; a win in nearly every turn is not."""
+    images, labels = torch.zeros(64, 1, 12, 12, dtype=torch.uint8), torch.zeros(64, dtype=torch.int64)
+    recipe = dataclasses.replace(RECIPE, deterministic=False, compile="off")
+
+    def chosen(seconds: dict[str, list[float]]) -> str:
+        def timed(stepper: object, images: object, labels: object, turn: int) -> float:
+            kind = "plain" if stepper.plan == plain else "other"  # type: ignore[attr-defined]
+            return seconds[kind][turn % len(seconds[kind])]
+
+        monkeypatch.setattr(measure, "_time", timed)
+        found, _ = measure.choose(build(network), recipe, NAMED["digit"], 2, CPU, images, labels)
+        return "plain" if found == plain else "other"
+
+    plain = Plan(threads=torch.get_num_threads())
+    assert chosen({"plain": [1.0], "other": [1.1, 1.1, 0.5, 1.1, 1.1, 1.1]}) == "plain"
+    assert chosen({"plain": [1.0], "other": [0.97]}) == "plain"
+    assert chosen({"plain": [1.0], "other": [0.8]}) == "other"
+    assert chosen({"plain": [1.0, 3.0, 1.0], "other": [0.8, 2.4, 0.8]}) == "other"
