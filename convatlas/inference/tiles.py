@@ -56,6 +56,7 @@ class Tiled:
         barrier = threading.Barrier(self.plan.instances + 1)
 
         def begin() -> None:
+            torch.get_num_threads()  # a thread's first call takes the process's number: before ours is set, not after
             torch.set_num_threads(threads)  # of this thread; but torch also notes it for threads to come
             barrier.wait()
 
