@@ -13,15 +13,14 @@ import torch.distributed as dist
 from torch import nn
 
 from convatlas.data.loader import Loader
-from convatlas.data.sets import TensorSet
 from convatlas.data.sources import DataSource
-from convatlas.define import Network, with_classes
-from convatlas.define.preprocessing import NAMED, Preprocessing
+from convatlas.define import Network
 from convatlas.define.serialize import network_to_dict
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.modules import build
 from convatlas.training import checkpoint, finetune, report
 from convatlas.training.average import Average
+from convatlas.training.best import Best
 from convatlas.training.distributed import Worker, agree, joined, wrap
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Interrupted, Loop, Stop
@@ -35,6 +34,7 @@ from convatlas.training.scores import Scores, evaluate
 from convatlas.training.split import hold_out
 from convatlas.training.start import Start
 from convatlas.training.step import Stepper
+from convatlas.training.suit import preprocessing_for, suited, test_batch
 
 
 @dataclass(frozen=True)
@@ -45,33 +45,6 @@ class Outcome:
     model: nn.Module
     scores: Scores
     history: list[Json]
-
-
-def suited(network: Network, source: DataSource) -> Network:
-    """The network with as many classes as the data has."""
-    return with_classes(network, len(source.classes))
-
-
-def preprocessing_for(network: Network, source: DataSource) -> Preprocessing:
-    """How pictures of this data become this network's input, where no weights say otherwise."""
-    channels, height, width = network.input
-    if channels == 1:
-        base = NAMED["digit"]
-    elif isinstance(source.train, TensorSet):
-        base = NAMED["cifar"]
-    else:
-        return NAMED["torchvision"].with_size(height, width)
-    have = tuple(source.train.images.shape[2:]) if isinstance(source.train, TensorSet) else None
-    # what the loader pads, prediction crops to the same size; what it enlarges, prediction resizes
-    grown = have is None or min(height / have[0], width / have[1]) > 8 / 7 or height < have[0]
-    return Preprocessing(
-        resize=(height, width) if grown else None,
-        crop=(height, width) if height != width else height,
-        mean=base.mean,
-        std=base.std,
-        channel_order=base.channel_order,
-        scale=base.scale,
-    )
 
 
 def fit(
@@ -162,7 +135,7 @@ def _fit(
             f"a batch of {recipe.batch} cannot be shared by {worker.world} workers; --batch needs a multiple"
         )
     test = Loader(
-        source.test, _test_batch(net), (net.input[1], net.input[2]), channels=net.input[0], preprocessing=preprocessing,
+        source.test, test_batch(net), (net.input[1], net.input[2]), channels=net.input[0], preprocessing=preprocessing,
         device=worker.device, shard=(worker.rank, worker.world),
     )  # fmt: skip
     if old is not None:
@@ -210,7 +183,7 @@ def _fit(
     if worker.world > 1:
         stepper.tasks = [wrap(stepper.tasks[0], worker)]
     average = Average(model, recipe.ema) if recipe.ema else None
-    best = _Best(folder, net, preprocessing, source, start.provenance or {}, recipe, logs)
+    best = Best(folder, net, preprocessing, source, start.provenance or {}, recipe, logs)
     with Stop().listening() as stop:
         loop = Loop(
             recipe, seed, stepper, make(model, recipe), average, train, test, len(source.classes), worker, logs,
@@ -250,12 +223,6 @@ def _warm(loop: Loop, head: str, network: Network, source: DataSource, logs: Log
     )
 
 
-def _test_batch(network: Network) -> int:
-    """Pictures at a time in evaluation: some 16 M values of input."""
-    channels, height, width = network.input
-    return max(16, min(1000, (1 << 24) // (channels * height * width)))
-
-
 def _check_same(folder: RunFolder, record: Json, network: Network, source: DataSource) -> None:
     """ConvAtlasError where the data or the network is another than the run's."""
     if record["definition"] != json.loads(json.dumps(network_to_dict(network))):
@@ -286,64 +253,6 @@ def _saver(folder: RunFolder | None, logs: Logs) -> Callable[[checkpoint.State],
     return save
 
 
-class _Best:
-    """Keeps the best weights: in the run folder where there is one, in memory otherwise."""
-
-    def __init__(
-        self, folder: RunFolder | None, network: Network, preprocessing: Preprocessing, source: DataSource,
-        provenance: Mapping[str, object], recipe: Recipe, logs: Logs,
-    ) -> None:  # fmt: skip
-        self.folder, self.network, self.preprocessing = folder, network, preprocessing
-        self.source, self.provenance, self.recipe, self.logs = source, provenance, recipe, logs
-        self.unsaved: dict[str, torch.Tensor] | None = None
-
-    def keep(self, model: nn.Module, scores: Scores, epoch: int) -> None:
-        """Take these weights."""
-        if self.folder is None:
-            self.unsaved = {k: v.detach().clone() for k, v in model.state_dict().items()}
-            return
-        try:
-            self.write(self.folder.weights, model.state_dict(), scores, epoch)
-            self.unsaved = None
-        except ConvAtlasError as error:
-            self.unsaved = {k: v.detach().clone() for k, v in model.state_dict().items()}
-            self.logs.say(f"warning: {error} (the weights are kept in memory until the end of the run)")
-
-    def write(self, path: Path, state: Mapping[str, torch.Tensor], scores: Scores, epoch: int) -> None:
-        """Write weights with all that is needed to use them."""
-        from convatlas.weights import save_weights
-
-        save_weights(
-            path,
-            state,
-            network=self.network,
-            preprocessing=self.preprocessing,
-            classes=self.source.classes,
-            scores={
-                "data": self.source.name,
-                "top1": scores.top1,
-                "top5": scores.top5,
-                "images": scores.images,
-            },
-            provenance={
-                **self.provenance,
-                "recipe": self.recipe.name,
-                "epoch": epoch,
-                "data": self.source.record(),
-            },
-        )
-
-    def state(self) -> Mapping[str, torch.Tensor] | None:
-        """The kept weights, None where none were."""
-        if self.unsaved is not None:
-            return self.unsaved
-        if self.folder is None or not self.folder.weights.exists():
-            return None
-        from convatlas.weights import read_weights
-
-        return read_weights(self.folder.weights).state_dict
-
-
 def _restore(loop: Loop, folder: RunFolder, logs: Logs) -> None:
     found = checkpoint.newest(folder.checkpoints)
     if found is None:
@@ -363,7 +272,7 @@ def _restore(loop: Loop, folder: RunFolder, logs: Logs) -> None:
 
 
 def _finish(
-    loop: Loop, best: _Best, folder: RunFolder | None, record: Json, test: Loader, logs: Logs
+    loop: Loop, best: Best, folder: RunFolder | None, record: Json, test: Loader, logs: Logs
 ) -> Outcome:
     """Score the kept weights in float32, and write the summary, the pictures and the page."""
     stepper, state, source = loop.stepper, loop.progress, best.source

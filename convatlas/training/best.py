@@ -1,0 +1,76 @@
+"""The best weights so far, kept where a crash or a full disk cannot take them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convatlas.data.sources import DataSource
+from convatlas.define import Network
+from convatlas.define.preprocessing import Preprocessing
+from convatlas.errors import ConvAtlasError
+from convatlas.training.logs import Logs
+from convatlas.training.recipe import Recipe
+from convatlas.training.run import RunFolder
+from convatlas.training.scores import Scores
+
+
+class Best:
+    """Keeps the best weights: in the run folder where there is one, in memory otherwise."""
+
+    def __init__(
+        self, folder: RunFolder | None, network: Network, preprocessing: Preprocessing, source: DataSource,
+        provenance: Mapping[str, object], recipe: Recipe, logs: Logs,
+    ) -> None:  # fmt: skip
+        self.folder, self.network, self.preprocessing = folder, network, preprocessing
+        self.source, self.provenance, self.recipe, self.logs = source, provenance, recipe, logs
+        self.unsaved: dict[str, torch.Tensor] | None = None
+
+    def keep(self, model: nn.Module, scores: Scores, epoch: int) -> None:
+        """Take these weights."""
+        if self.folder is None:
+            self.unsaved = {k: v.detach().clone() for k, v in model.state_dict().items()}
+            return
+        try:
+            self.write(self.folder.weights, model.state_dict(), scores, epoch)
+            self.unsaved = None
+        except ConvAtlasError as error:
+            self.unsaved = {k: v.detach().clone() for k, v in model.state_dict().items()}
+            self.logs.say(f"warning: {error} (the weights are kept in memory until the end of the run)")
+
+    def write(self, path: Path, state: Mapping[str, torch.Tensor], scores: Scores, epoch: int) -> None:
+        """Write weights with all that is needed to use them."""
+        from convatlas.weights import save_weights
+
+        save_weights(
+            path,
+            state,
+            network=self.network,
+            preprocessing=self.preprocessing,
+            classes=self.source.classes,
+            scores={
+                "data": self.source.name,
+                "top1": scores.top1,
+                "top5": scores.top5,
+                "images": scores.images,
+            },
+            provenance={
+                **self.provenance,
+                "recipe": self.recipe.name,
+                "epoch": epoch,
+                "data": self.source.record(),
+            },
+        )
+
+    def state(self) -> Mapping[str, torch.Tensor] | None:
+        """The kept weights, None where none were."""
+        if self.unsaved is not None:
+            return self.unsaved
+        if self.folder is None or not self.folder.weights.exists():
+            return None
+        from convatlas.weights import read_weights
+
+        return read_weights(self.folder.weights).state_dict
