@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.errors import ConvAtlasError
-from convatlas.inference.graph import Recording, record, simplify
+from convatlas.inference.graph import Recording, record, round_weights, simplify
 
 if TYPE_CHECKING:
     import onnx
@@ -70,16 +70,37 @@ class Workbench:
         return recording
 
     @cached_property
+    def rounded(self) -> Recording:
+        """The simplified recording with weights that bf16 holds exactly, rounded so that errors cancel."""
+        rounded = self.recording.copy()
+        round_weights(rounded)
+        rounded.finish()
+        return rounded
+
+    def recording_for(self, precision: str) -> Recording:
+        """The recording to start from."""
+        return self.rounded if precision == "bf16" else self.recording
+
+    @cached_property
     def onnx_model(self) -> onnx.ModelProto:
         """The simplified recording as ONNX with a batch of any size."""
-        from convatlas.inference.export.onnx_graph import onnx_model
+        return _onnx(self.recording)
 
-        return onnx_model(self.recording)
+    @cached_property
+    def rounded_onnx_model(self) -> onnx.ModelProto:
+        """The same of `rounded`."""
+        return _onnx(self.rounded)
 
     @cached_property
     def quantized(self) -> dict[str, object]:
         """int8 models by engine, made once and used by all its plans."""
         return {}
+
+
+def _onnx(recording: Recording) -> onnx.ModelProto:
+    from convatlas.inference.export.onnx_graph import onnx_model
+
+    return onnx_model(recording)
 
 
 class Engine(ABC):

@@ -36,7 +36,7 @@ class Folded(Engine):
         return ("float32", "bf16") if device.type != "mps" else ("float32",)
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
-        run = in_precision(folded(bench.recording, plan.precision), plan.precision)
+        run = in_precision(folded(bench.recording_for(plan.precision), plan.precision), plan.precision)
         return lambda _batch: run
 
 

@@ -51,7 +51,8 @@ class OneDnn(Engine):
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
         run = in_precision(
-            packed(bench.recording, plan.precision, plan.tile or len(bench.example)), plan.precision
+            packed(bench.recording_for(plan.precision), plan.precision, plan.tile or len(bench.example)),
+            plan.precision,
         )
         return lambda _batch: run
 

@@ -36,7 +36,7 @@ class OpenVino(Engine):
         return ("float32", "bf16", "int8") if _has_bf16() else ("float32", "int8")
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
-        source = read(bench)
+        source = read(bench, plan.precision)
         if plan.precision == "int8":
             if self.name not in bench.quantized:
                 bench.quantized[self.name] = quantize(source, bench.calibration)
@@ -44,9 +44,10 @@ class OpenVino(Engine):
         return lambda batch: compiled_runner(source, plan, (batch, *bench.example.shape[1:]))
 
 
-def read(bench: Workbench) -> Any:
+def read(bench: Workbench, precision: str = "float32") -> Any:
     """The recording as an OpenVINO model, batch of any size."""
-    return core().read_model(bench.onnx_model.SerializeToString())
+    model = bench.rounded_onnx_model if precision == "bf16" else bench.onnx_model
+    return core().read_model(model.SerializeToString())
 
 
 _CORE: list[Any] = []

@@ -2,7 +2,8 @@
 
 from convatlas.inference.graph.operations import Kind
 from convatlas.inference.graph.record import NotRecordable, Recording, record
+from convatlas.inference.graph.rounding import round_weights
 from convatlas.inference.graph.simplify import simplify
 from convatlas.inference.graph.tail import end_in_float32
 
-__all__ = ["Kind", "NotRecordable", "Recording", "end_in_float32", "record", "simplify"]
+__all__ = ["Kind", "NotRecordable", "Recording", "end_in_float32", "record", "round_weights", "simplify"]
