@@ -118,12 +118,17 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, default=ROOT / "runs/mnist-benchmark.jsonl", help="a line a run, gone on with"
     )
+    parser.add_argument(
+        "--untimed",
+        action="store_true",
+        help="runs side by side: their accuracy counts, their seconds do not",
+    )
     args = parser.parse_args()
     args.keep.parent.mkdir(parents=True, exist_ok=True)
     found = [json.loads(x) for x in args.keep.read_text().splitlines()] if args.keep.exists() else []
 
     def note(**line: object) -> None:
-        line["load"] = load()
+        line |= {"load": load(), "timed": not args.untimed}
         found.append(line)
         print(line, flush=True)
         with args.keep.open("a") as file:
@@ -150,11 +155,12 @@ def main() -> None:
         "",
     ]
     scores = [100 * x["top1"] for x in own]
+    timed = [x["seconds"] for x in own if x.get("timed", True)] or [float("nan")]
     mean, deviation = statistics.mean(scores), statistics.stdev(scores) if len(scores) > 1 else 0.0
     lines += [
         (
             f"- ours: mean test accuracy **{mean:.3f} %**, deviation {deviation:.3f}, lowest {min(scores):.2f}, n = {len(own)}; "
-            f"seconds {spread([x['seconds'] for x in own])}; plan of most: {statistics.mode(x['plan'] for x in own)}"
+            f"seconds {spread(timed)}; plan of most: {statistics.mode(x['plan'] for x in own)}"
         )
     ]
     for kind, what in (
@@ -165,7 +171,12 @@ def main() -> None:
         if not theirs:
             continue
         # neighbours in time: the run of ours with the same seed was just before
-        pairs = [(t["seconds"], o["seconds"]) for t in theirs for o in own if o["seed"] == t["seed"]]
+        pairs = [
+            (t["seconds"], o["seconds"])
+            for t in theirs
+            for o in own
+            if o["seed"] == t["seed"] and o.get("timed", True)
+        ]
         ratios = [a / b for a, b in pairs]
         lines.append(
             f"- {what}: seconds {spread([x['seconds'] for x in theirs])}; ratio to ours of the same turn **{spread(ratios)}**"

@@ -74,6 +74,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.no_bf16:
         plans.cpu_flags = frozenset  # type: ignore[assignment]
+    kind = (
+        "without bf16 units (ONEDNN_MAX_CPU_ISA as in the environment)"
+        if args.no_bf16
+        else "as the machine is"
+    )
     lines = [
         "| network, batch, side | plain images/s | ours images/s | ratio of neighbours | plan |",
         "| --- | --- | --- | --- | --- |",
@@ -101,16 +106,11 @@ def main() -> None:
             f"[{min(ratios):.2f} to {max(ratios):.2f}] | {described} |"
         )
         print(lines[-1], flush=True)
-    kind = (
-        "without bf16 units (ONEDNN_MAX_CPU_ISA as in the environment)"
-        if args.no_bf16
-        else "as the machine is"
-    )
-    report(
-        args.name,
-        "Training steps against the plain float32 loop",
-        [f"CPU {kind}; {args.turns} turns of half a second each.", "", *lines],
-    )
+        report(
+            args.name,
+            "Training steps against the plain float32 loop",
+            [f"CPU {kind}; {args.turns} turns of half a second each.", "", *lines],
+        )  # after each: one may take long
 
 
 if __name__ == "__main__":

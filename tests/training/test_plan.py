@@ -93,7 +93,7 @@ def test_a_plan_must_win_turn_by_turn_to_be_taken(network: Network, monkeypatch:
     recipe = dataclasses.replace(RECIPE, deterministic=False, compile="off")
 
     def chosen(seconds: dict[str, list[float]]) -> str:
-        def timed(stepper: object, images: object, labels: object, turn: int) -> float:
+        def timed(stepper: object, images: object, labels: object, turn: int, _: object) -> float:
             kind = "plain" if stepper.plan == plain else "other"  # type: ignore[attr-defined]
             return seconds[kind][turn % len(seconds[kind])]
 
