@@ -195,7 +195,7 @@ def _images(request: Request, shape: tuple[int, ...]) -> Tensor:
     from convatlas.define.preprocessing import named
 
     preprocessing = named("torchvision" if shape[0] == 3 else "digit").with_size(*shape[1:])
-    kept = []
+    kept: list[Tensor] = []
     for photo in request.photos:
         if len(kept) < IMAGES:
             with contextlib.suppress(ImageError):

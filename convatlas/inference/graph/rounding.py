@@ -20,7 +20,7 @@ def round_weights(recording: Recording) -> None:
     for node in recording.nodes(Kind.CONV, Kind.LINEAR):
         weight = recording.constant(node.args[1])
         if weight is not None and weight.dtype is torch.float32:
-            setattr(recording.module, str(node.args[1].target), with_feedback(weight))  # type: ignore[union-attr]
+            setattr(recording.module, str(node.args[1].target), with_feedback(weight))
 
 
 def with_feedback(weight: Tensor) -> Tensor:
