@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,6 @@ from convatlas.define.preprocessing import Preprocessing
 from convatlas.training.plan import Plan, candidates, fixed
 from convatlas.training.recipe import Recipe
 from convatlas.training.step import Moment, Stepper
-
-Clock = Callable[[], float]
 
 # a plan must beat the plain loop by so much, in this many neighbouring turns and in most of them: less is noise
 MARGIN = 0.95
@@ -44,23 +42,24 @@ def choose(
 
     pictures: how many the whole run trains on; a long run is worth a longer measurement. The candidates take turns,
     so that what else the machine does falls on all alike; each counts with its best turn, which other programs
-    disturbed least, and on a CPU with more to do than cores in processor time: the wall then tells of the others. The plain float32 loop is always among them, and what is taken beat it turn by turn. Without a
-    choice nothing is measured, nor where the run is to be deterministic.
+    disturbed least. The plain float32 loop is always among them, and what is taken beat it turn by turn.
+
+    Nothing is measured without a choice, nor where the run is to be deterministic, nor on a CPU that has more to do
+    than cores: there the clock tells of the others, and what is known to be best on this kind of machine is taken.
     """
     usual = fixed(model, recipe, device, len(images))
-    if recipe.deterministic:
+    if recipe.deterministic or (device.type == "cpu" and _busy()):
         return usual, {}
     plans = candidates(model, recipe, device, len(images))
     if len(plans) == 1 or len(images) == 0:
         return plans[0], {}
-    clock = _clock(device)
     kept = {name: t.clone() for name, t in model.state_dict().items()}
     threads = torch.get_num_threads()
     steppers = {p: Stepper(model, recipe, p, preprocessing, classes, device) for p in plans}
     all_of_them = list(steppers.values())
     try:
         few = min(len(images), 16)
-        once = min(_time(steppers[plans[0]], images[:few], labels[:few], turn, clock) for turn in range(2))
+        once = min(_time(steppers[plans[0]], images[:few], labels[:few], turn) for turn in range(2))
         fit = max(few, min(len(images), int(few * _STEP_SECONDS / once)))
         images, labels = images[:fit], labels[:fit]
         whole = pictures * once / few
@@ -71,7 +70,7 @@ def choose(
         for turn in range(_MOST_TURNS):
             for plan, stepper in list(steppers.items()):
                 try:
-                    seconds = _time(stepper, images, labels, turn, clock)
+                    seconds = _time(stepper, images, labels, turn)
                 except Exception:
                     if not plan.compile or plan == plans[0]:
                         raise
@@ -113,22 +112,21 @@ def _winner(turns: Mapping[Plan, Sequence[float]], plain: Plan, usual: Plan) -> 
     return usual if usual in best and _USUAL * best[usual] <= best[fastest] else fastest
 
 
-def _clock(device: torch.device) -> Clock:
-    busy = hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1)
-    return time.process_time if device.type == "cpu" and busy else time.perf_counter
+def _busy() -> bool:
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
-def _time(stepper: Stepper, images: Tensor, labels: Tensor, turn: int, clock: Clock) -> float:
+def _time(stepper: Stepper, images: Tensor, labels: Tensor, turn: int) -> float:
     stepper.model.to(memory_format=stepper.layout)  # type: ignore[call-overload]
     stepper.model.train()
     for task in stepper.tasks:
         task.train()
     with stepper.threads():
         _wait(stepper.device)
-        start = clock()
+        start = time.perf_counter()
         stepper.gradients(images, labels, Moment(0, 0, turn))
         _wait(stepper.device)
-        return clock() - start
+        return time.perf_counter() - start
 
 
 def _wait(device: torch.device) -> None:

@@ -37,6 +37,7 @@ def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a deterministic run asked the clock")
 
     monkeypatch.setattr(measure, "_time", refuse)
+    monkeypatch.setattr(measure, "_busy", lambda: False)
 
 
 @pytest.mark.usefixtures("no_clock")
@@ -56,6 +57,15 @@ def test_measuring_is_refused_where_the_run_is_not_deterministic(
 ) -> None:
     with pytest.raises(AssertionError, match="clock"):
         fit(network, source, dataclasses.replace(RECIPE, deterministic=False))
+
+
+@pytest.mark.usefixtures("no_clock")
+def test_on_a_busy_cpu_what_is_known_to_be_best_is_taken_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "_busy", lambda: True)
+    model, recipe = build(catalogue.network("lenet5")), dataclasses.replace(RECIPE, deterministic=False)
+    images, labels = torch.zeros(64, 1, 32, 32, dtype=torch.uint8), torch.zeros(64, dtype=torch.int64)
+    found, measured = measure.choose(model, recipe, NAMED["digit"], 10, CPU, images, labels)
+    assert (found, measured) == (fixed(model, recipe, CPU, 64), {})
 
 
 @pytest.mark.usefixtures("amx")
@@ -93,11 +103,12 @@ def test_a_plan_must_win_turn_by_turn_to_be_taken(network: Network, monkeypatch:
     recipe = dataclasses.replace(RECIPE, deterministic=False, compile="off")
 
     def chosen(seconds: dict[str, list[float]]) -> str:
-        def timed(stepper: object, images: object, labels: object, turn: int, _: object) -> float:
+        def timed(stepper: object, images: object, labels: object, turn: int) -> float:
             kind = "plain" if stepper.plan == plain else "other"  # type: ignore[attr-defined]
             return seconds[kind][turn % len(seconds[kind])]
 
         monkeypatch.setattr(measure, "_time", timed)
+        monkeypatch.setattr(measure, "_busy", lambda: False)
         found, _ = measure.choose(build(network), recipe, NAMED["digit"], 2, CPU, images, labels)
         return "plain" if found == plain else "other"
 
