@@ -21,6 +21,7 @@ CPU = torch.device("cpu")
 TOP = Ceiling(float32=100e9, bf16=800e9, int8=None, copy=2e10, device="x", threads=2, measured=0.0)
 
 
+@pytest.mark.slow
 def test_contenders_are_timed_and_a_failing_one_says_why() -> None:
     request = Request(["lenet5"], ["eager", "torchvision"], [2], ["float32"], CPU, rounds=3, seconds=1.0)
     result = measure(request)
@@ -77,6 +78,15 @@ def test_a_worker_that_fails_says_so_and_goes_on(tmp_path: Path) -> None:
         process.ask("prepare", name="x", kind="eager", precision="float32", batch=1)
         assert len(process.ask("run", name="x", batch=1, times=2)["seconds"]) == 2
         assert len(process.ask("answers", name="x", batch=3)["top1"]) == 3
+
+
+def test_a_worker_that_is_killed_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with Process() as process:
+        process._process.kill()
+        with pytest.raises(ConvAtlasError, match="out of memory"):
+            process.ask("memory")
+        with pytest.raises(ConvAtlasError, match="ended with code -9"):
+            process.ask("memory")
 
 
 def test_sane_weights_keep_activations_in_range(network) -> None:

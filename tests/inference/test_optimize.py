@@ -293,3 +293,24 @@ def test_a_cuda_graph_answers_as_the_network_does(network) -> None:
         images = torch.randn(count, 3, 32, 32, device="cuda")
         with torch.no_grad():
             torch.testing.assert_close(run(images), model(images), rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.oracle
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_int8_is_calibrated_on_the_images_given_and_answers(engine: str, network) -> None:
+    pytest.importorskip("nncf" if engine == "openvino" else "onnxruntime")
+    if ENGINES[engine].missing():
+        pytest.skip(ENGINES[engine].missing())
+    model = network("lenet5")
+    images = torch.randn(32, 1, 32, 32)
+    free = {"int8": Bounds(0.5, 1.0)}
+    run = quick(model, images[:4], "int8", images, engines=(engine,), bounds=free)
+    assert (run.plan.engine, run.plan.precision) == (engine, "int8"), str(run.report)
+    with torch.no_grad():
+        expected = model(images)
+    answer = run(images)
+    # the same answers to 8 bits of each layer's range; equal ones would mean that nothing was quantized
+    together = torch.corrcoef(torch.stack([answer.flatten(), expected.flatten()]))[0, 1]
+    assert together > 0.95
+    assert not torch.allclose(answer, expected, rtol=1e-4)

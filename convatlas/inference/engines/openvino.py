@@ -93,8 +93,17 @@ def quantize(source: Any, images: Tensor) -> Any:
     if problem:
         raise Unsuitable(f"int8 in OpenVINO needs NNCF; {problem}")
     import nncf
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
     dataset = nncf.Dataset([image.unsqueeze(0).numpy() for image in images[:SUBSET]])
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
-        return nncf.quantize(source.clone(), dataset, subset_size=min(len(images), SUBSET))
+        # ranges by histogram: on published SqueezeNet 243 of 250 answers stay, by NNCF's default 240, and the largest
+        # move of a probability is 0.21 instead of 0.36; it takes twice as long
+        ranges = AdvancedQuantizationParameters(
+            activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
+        )
+        return nncf.quantize(
+            source.clone(), dataset, subset_size=min(len(images), SUBSET), advanced_parameters=ranges
+        )
