@@ -23,16 +23,16 @@ from convatlas.data.sets import TensorSet  # noqa: E402
 from convatlas.training.run import processor  # noqa: E402
 
 
-class PerSample(Dataset):  # type: ignore[type-arg]
-    """A set as torchvision's MNIST hands it out: a Pillow image, then the transforms, one sample at a time."""
-
-    def command() -> str:
+def command() -> str:
     """What was typed, without the places of this machine: a path is told by its last part."""
     words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv]
     return " ".join(["python", *words])
 
 
-def __init__(self, images: TensorSet, transform: Callable[[Image.Image], Tensor]) -> None:
+class PerSample(Dataset):  # type: ignore[type-arg]
+    """A set as torchvision's MNIST hands it out: a Pillow image, then the transforms, one sample at a time."""
+
+    def __init__(self, images: TensorSet, transform: Callable[[Image.Image], Tensor]) -> None:
         self.images, self.transform = images, transform
 
     def __len__(self) -> int:
@@ -106,9 +106,7 @@ def report(name: str, title: str, lines: Sequence[str]) -> Path:
     folder = ROOT / "benchmarks/reports"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}-{name}.md"
-    text = "\n".join(
-        [f"# {title}", "", machine(), "", *lines, "", f"Command: `{command()}`", ""]
-    )
+    text = "\n".join([f"# {title}", "", machine(), "", *lines, "", f"Command: `{command()}`", ""])
     path.write_text(text.replace(str(ROOT) + "/", ""), encoding="utf-8")
     print(text)
     return path
