@@ -106,13 +106,12 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
 def fixed(model: nn.Module, recipe: Recipe, device: torch.device, batch: int) -> Plan:
     """The plan of a deterministic run: by what the machine is, never by a clock, so that equal machines agree.
 
-    bf16 and thin kernels where there are units for them, nothing compiled unless asked; otherwise the plain loop.
+    bf16 and thin kernels where there are units for them, replicas of one thread where the batch allows (threads that
+    wait for each other lose most on a shared machine), nothing compiled unless asked; otherwise the plain loop.
     """
     plans = [p for p in candidates(model, recipe, device, batch) if not p.compile or recipe.compile == "on"]
     fast = [p for p in plans if p.precision == "bf16"]
-    return (
-        max(fast, key=lambda p: (p.thin, p.channels_last, p.thin == (p.replicas > 1))) if fast else plans[0]
-    )
+    return max(fast, key=lambda p: (p.thin, p.channels_last, p.replicas)) if fast else plans[0]
 
 
 def _splits(recipe: Recipe, threads: int, batch: int) -> list[int]:
