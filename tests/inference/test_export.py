@@ -84,6 +84,7 @@ def test_an_onnx_file_with_preprocessing_answers_on_pixels_as_the_network_on_flo
 
     import onnxruntime
 
+    classifier = classifying("resnet20", network("resnet20"), "cifar")
     bgr = dataclasses.replace(
         classifier, preprocessing=dataclasses.replace(named("caffe"), resize=None, crop=32)
     )

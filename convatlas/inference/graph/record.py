@@ -16,7 +16,8 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
 from convatlas.inference.graph.operations import FUNCTIONS, Kind
-from convatlas.inference.graph.translate import NotRecordable, Seen, translate
+from convatlas.inference.graph.seen import NotRecordable, Seen
+from convatlas.inference.graph.translate import translate
 
 # images of the recording run: more than one, so that the batch axis is not taken for a width of one
 BATCH = 2
