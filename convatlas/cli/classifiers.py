@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 from convatlas.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
     from convatlas.weights.classifier import Classifier
 
 
@@ -27,8 +31,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.precision(parser, default="float32")
 
 
-def opened(target: str, args: argparse.Namespace, *, batch: int, say: bool = True) -> Classifier:
-    """The classifier that `target` and the options name; its notes are told on stderr."""
+def opened(
+    target: str,
+    args: argparse.Namespace,
+    *,
+    batch: int,
+    sample: Callable[[Classifier], Tensor | None] | None = None,
+    say: bool = True,
+) -> Classifier:
+    """The classifier that `target` and the options name; its notes are told on stderr.
+
+    sample: some of the user's pictures as the network takes them, which a faster form is checked and calibrated on.
+    """
     from convatlas.modules.device import pick_device
     from convatlas.weights.classifier import open_classifier
 
@@ -39,19 +53,21 @@ def opened(target: str, args: argparse.Namespace, *, batch: int, say: bool = Tru
         return open_baseline(Path(target) / FILE, device)
     classifier = open_classifier(target, args.weights, preprocess=args.preprocess, device=device)
     if args.fast or args.precision != "float32":
-        classifier = _faster(classifier, args, batch)
+        classifier = _faster(classifier, args, batch, sample(classifier) if sample else None)
     for note in classifier.notes if say else ():
         options.say(f"{classifier.name}: {note}")
     return classifier
 
 
-def _faster(classifier: Classifier, args: argparse.Namespace, batch: int) -> Classifier:
+def _faster(
+    classifier: Classifier, args: argparse.Namespace, batch: int, images: Tensor | None
+) -> Classifier:
     import torch
 
     from convatlas.inference import optimize
 
     precision = "auto" if args.fast and args.precision == "float32" else args.precision
     example = torch.zeros(batch, *classifier.network.input, device=classifier.device)
-    found = optimize(classifier.model, example, precision=precision)
+    found = optimize(classifier.model, example, precision=precision, accuracy_data=images)
     taken = found.report.taken
     return classifier.answering_by(found, f"runs as {taken.plan}" if taken else "runs as it is")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -63,15 +64,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate each target, or all together, and print what was found."""
-    from convatlas.evaluation.evaluate import evaluate
+    from convatlas.evaluation.evaluate import evaluate, sample
     from convatlas.evaluation.protocols import parse
 
     protocol = parse(args.protocol)
-    opened = [classifiers.opened(target, args, batch=args.batch) for target in args.targets]
+    data = functools.cache(lambda: _dataset(args))  # opened after the weights, whose errors come first
+    opened = [
+        classifiers.opened(target, args, batch=args.batch, sample=lambda c: sample(c, data()))
+        for target in args.targets
+    ]
+    dataset = data()
     groups = [opened] if args.ensemble else [[one] for one in opened]
     reports = []
     for group in groups:
-        dataset = _dataset(args)
         with _progress() as progress:
             reports.append(evaluate(group, dataset, protocol, batch=args.batch, progress=progress))
     if args.json:

@@ -41,10 +41,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict, print as results come, and count what could not be read; 1 if nothing could."""
     from convatlas.inference.pictures import pictures
-    from convatlas.inference.predict import predict
+    from convatlas.inference.predict import predict, sample
 
     found = pictures(args.paths)
-    classifier = classifiers.opened(args.target, args, batch=min(args.batch, len(found)))
+    classifier = classifiers.opened(
+        args.target, args, batch=min(args.batch, len(found)), sample=lambda c: sample(c, found)
+    )
     failed = done = 0
     for prediction in _watched(predict(classifier, found, top=args.top, batch=args.batch), len(found)):
         done += 1

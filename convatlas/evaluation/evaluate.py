@@ -123,6 +123,25 @@ def evaluate(
     )
 
 
+def sample(classifier: Classifier, dataset: Dataset, count: int = 64) -> Tensor | None:
+    """Up to `count` pictures of the set, spread evenly, as the network takes them; None if none can be read."""
+    few = dataset.subset(range(0, len(dataset), max(1, len(dataset) // count)))
+    channels, *size = classifier.network.input
+    if isinstance(few, TensorSet):
+        loader = Loader(few, count, (size[0], size[1]), channels=channels, device=classifier.device)
+    else:
+        loader = Loader(
+            few,
+            count,
+            None,
+            channels=channels,
+            preprocessing=classifier.preprocessing,
+            device=classifier.device,
+        )
+    images = next((batch.images for batch in loader.batches(0) if len(batch.images)), None)
+    return None if images is None else normalize(images, classifier.preprocessing)
+
+
 def matched_labels(dataset: Dataset, classes: tuple[str, ...], name: str) -> Tensor:
     """The set's labels as the network counts its classes: by position where the names agree, else by name.
 
