@@ -144,8 +144,8 @@ def entry(name: str) -> Entry:
     base = name.partition("@")[0]
     if base not in ENTRIES:
         nearest = difflib.get_close_matches(base, ENTRIES, n=3, cutoff=0.5)
-        hint = f"nearest: {', '.join(nearest)} " if nearest else ""
-        raise MisuseError(f"unknown network {name!r}; {hint}(convatlas list prints them all)")
+        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        raise MisuseError(f"unknown network {name!r}{hint} (convatlas list prints them all)")
     return ENTRIES[base]
 
 

@@ -289,6 +289,7 @@ def _finish(
         stepper.device,
     )
     scores = evaluate(plain, test, loop.classes, model)
+    loop.unreadable.take(test.skipped, logs)
     epoch = state.best_epoch if loop.recipe.select == "best" else state.epoch
     last = state.history[-1] if state.history else {}
     summary: Json = {
@@ -310,7 +311,7 @@ def _finish(
         "images": scores.images,
         "wrong": len(scores.wrong),
         "chosen_on": record["chosen_on"],
-        "skipped": [{"path": p, "reason": r} for p, r in test.skipped],
+        "skipped": loop.unreadable.listed(),
     }
     if folder is not None and loop.worker.first:
         # written again with the score of float32 arithmetic, which the epochs may not have had

@@ -25,6 +25,7 @@ from convatlas.training.recipe import Recipe
 from convatlas.training.schedule import lr_factor
 from convatlas.training.scores import Scores, evaluate
 from convatlas.training.step import Moment, Stepper
+from convatlas.training.unreadable import Unreadable
 
 # how often a GPU is asked whether the loss is still a number: asking waits for it
 _CHECK_EVERY = 32
@@ -85,6 +86,7 @@ class Loop:
     keep: Callable[[nn.Module, Scores, int], None]
     progress: Progress = field(default_factory=Progress)
     stop: Stop = field(default_factory=Stop)
+    unreadable: Unreadable = field(default_factory=Unreadable)
 
     def run(self) -> None:
         """Train to the end of the recipe, or to its stopping rule."""
@@ -110,6 +112,7 @@ class Loop:
                 self._between(sums)
         state.sums = sums.tolist()
         self._check(state.sums[0])
+        self.unreadable.take(loader.skipped, self.logs)
         self._score(summed(self.worker, sums).tolist(), lr)
 
     def _timed(self, loader: Loader, state: Progress) -> Iterator[Batch]:
@@ -199,6 +202,7 @@ class Loop:
         state = self.progress
         model = self.stepper.evaluated if self.average is None else self.average.model
         scores = evaluate(self.stepper, self.test, self.classes, model)
+        self.unreadable.take(self.test.skipped, self.logs)
         self._tick()
         line = line_of(state, self.recipe, sums, (scores.loss, scores.top1, scores.top5), lr)
         better = state.scored(scores.top1, self.recipe)

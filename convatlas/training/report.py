@@ -92,7 +92,7 @@ def write(
     facts = [
         (k, v if not isinstance(v, float) else round(v, 4))
         for k, v in summary.items()
-        if not isinstance(v, dict)
+        if not isinstance(v, (dict, list))
     ]
     recipe = record.get("recipe", {})
     settings = [(k, json.dumps(v) if isinstance(v, (dict, list)) else v) for k, v in recipe.items()]  # type: ignore[attr-defined]
@@ -107,6 +107,8 @@ def write(
         )
         for line in history
     ]
+    skipped = [(s["path"], s["reason"]) for s in summary["skipped"]]  # type: ignore[attr-defined]
+    left_out = [("Left out: could not be read", table(("path", "reason"), skipped))] if skipped else []
     page = html_page(
         f"{summary['network']} on {summary['data']}: {float(summary['top1']):.2%}",  # type: ignore[arg-type]
         [
@@ -116,6 +118,7 @@ def write(
             ("", table(("epoch", "training loss", "training", "test loss", "test", "seconds"), epochs)),
             ("Confusion", figures["confusion.svg"]),
             ("Taken for something else", figures["wrong.svg"]),
+            *left_out,
             ("Recipe", table(("field", "value"), settings)),
             ("Made with", table(("", ""), list(record.get("versions", {}).items()))),  # type: ignore[attr-defined]
             (
