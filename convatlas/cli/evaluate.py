@@ -16,6 +16,7 @@ from convatlas.errors import MisuseError
 
 if TYPE_CHECKING:
     from convatlas.data.sets import Dataset
+    from convatlas.data.sources import DataSource
     from convatlas.evaluation.evaluate import Report
 
 HELP = "Measure the accuracy of a trained network: top-1, top-5, per class, under a stated protocol."
@@ -96,19 +97,48 @@ def _dataset(args: argparse.Namespace) -> Dataset:
     from convatlas.data import open_data
 
     part = args.split or "test"
-    if args.data is not None:
+    trained = _seen_by(args.targets, args.data) if args.data is not None and args.split is None else None
+    if trained is not None:
+        options.say(
+            f"{args.data}: {trained} was trained on it, so its own test part is scored; --split all takes all"
+        )
+        source = _reopened(trained, args.data_root)
+    elif args.data is not None:
         source = open_data(args.data, args.data_root)
         if args.split is None and source.split.get("by") == "stratified" and args.data != "digits":
             part = (
                 "all"  # the split is ours, for training; a set that is named to be scored has no other part
             )
     else:
-        opened = _trained_on(args.targets[0])
-        root = args.data_root or opened["root"]
-        source = open_data(opened["spec"], root, opened["seed"], test_share=opened["test_share"])
+        source = _reopened(args.targets[0], args.data_root)
     for note in source.notes:
         options.say(note)
     return {"test": source.test, "train": source.train}.get(part) or source.whole()
+
+
+def _reopened(target: str, root: Path | None) -> DataSource:
+    """A run's data with the run's own split."""
+    from convatlas.data import open_data
+
+    opened = _trained_on(target)
+    return open_data(opened["spec"], root or opened["root"], opened["seed"], test_share=opened["test_share"])
+
+
+def _seen_by(targets: list[str], data: str) -> str | None:
+    """The first of the runs that was trained on this very folder or list; None where none was.
+
+    Scored on all of it, such a run would be asked about pictures that it learned by heart.
+    """
+    if not Path(data).exists():
+        return None
+    for target in targets:
+        try:
+            spec = Path(_trained_on(target)["spec"])
+        except MisuseError:
+            continue
+        if spec.exists() and spec.samefile(data):
+            return target
+    return None
 
 
 def _trained_on(target: str) -> dict[str, Any]:
