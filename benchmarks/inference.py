@@ -109,15 +109,13 @@ def alternate(result: dict[str, object], rounds: int, seconds: float) -> None:
     samples: dict[str, list[float]] = {label: [] for label in contenders}
     loads = []
     for label, process in contenders.items():
-        process.ask("run", name=label, batch=batch, times=1)
+        process.ask("run", name=label, batch=batch)
     start = time.perf_counter()
     for number in range(rounds):
         loads.append(Path("/proc/loadavg").read_text().split()[0] if Path("/proc/loadavg").exists() else "")
         order = list(contenders.items())
         for label, process in order if number % 2 == 0 else reversed(order):
-            samples[label] += process.ask("run", name=label, batch=batch, times=3 if batch == 1 else 1)[
-                "seconds"
-            ]
+            samples[label] += process.ask("run", name=label, batch=batch)["seconds"]
         if number >= 2 and time.perf_counter() - start > seconds:
             break
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")

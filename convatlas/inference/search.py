@@ -17,7 +17,7 @@ from convatlas.inference.images import Evidence
 from convatlas.inference.optimized import Optimized
 from convatlas.inference.report import Report, Row
 from convatlas.inference.tiles import Tiled
-from convatlas.inference.timing import in_rounds, once
+from convatlas.inference.timing import in_rounds, once, turn
 
 # what throughput is measured on where the example is a single image
 THROUGHPUT_BATCH = 32
@@ -156,7 +156,7 @@ class Search:
         if not plans:
             return
         calls = {plan: (lambda run=self.passed[plan][0]: run(self.example)) for plan in plans}
-        first = {plan: min(once(call, self.device) for _ in range(2)) for plan, call in calls.items()}
+        first = {plan: min(turn(call, self.device, once(call, self.device))) for plan, call in calls.items()}
         limit: dict[object, float] = {}
         for plan, value in first.items():
             limit[self.group(plan)] = min(limit.get(self.group(plan), value * SLOW), value * SLOW)

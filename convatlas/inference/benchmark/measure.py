@@ -71,7 +71,7 @@ class Line:
 
 @dataclass
 class Request:
-    """What to time. rounds: calls of each contender, alternating; seconds: at most, for one network and batch."""
+    """What to time. rounds: turns of each contender, alternating; seconds: at most, for one network and batch."""
 
     names: Sequence[str]
     against: Sequence[str]
@@ -137,7 +137,7 @@ def _network(
                 answer = process.ask(
                     "prepare", name="it", kind=line.contender, precision=line.precision, batch=batch
                 )
-                process.ask("run", name="it", batch=batch, times=2)
+                process.ask("run", name="it", batch=batch)
             except ConvAtlasError as error:
                 line.problem = str(error)
                 continue
@@ -154,14 +154,16 @@ def _alternate(
 ) -> None:
     request.tell(f"timing {len(running)} contenders in alternating rounds")
     samples: dict[int, list[float]] = {i: [] for i in range(len(running))}
-    used = dict.fromkeys(samples, 0.0)
+    used, calls = dict.fromkeys(samples, 0.0), dict.fromkeys(samples, 0)
     start = time.perf_counter()
     for number in range(request.rounds):
         order = list(enumerate(running))
         for i, (line, process) in order if number % 2 == 0 else reversed(order):
             before = joules() if joules else 0.0
             try:
-                samples[i] += process.ask("run", name="it", batch=batch, times=1)["seconds"]
+                answer = process.ask("run", name="it", batch=batch)
+                samples[i] += answer["seconds"]
+                calls[i] += answer["calls"]
             except ConvAtlasError as error:
                 line.problem = str(error)
             used[i] += joules() - before if joules else 0.0
@@ -169,8 +171,8 @@ def _alternate(
             break
     for i, (line, _) in enumerate(running):
         line.seconds = tuple(samples[i])
-        if joules and line.seconds:
-            line.joules_per_image = used[i] / (len(line.seconds) * batch)
+        if joules and calls[i]:
+            line.joules_per_image = used[i] / (calls[i] * batch)
 
 
 def _facts(running: list[tuple[Line, Process]], batch: int, mult_adds: int, top: Ceiling) -> None:

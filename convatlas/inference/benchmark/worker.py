@@ -17,6 +17,7 @@ import torch
 
 from convatlas.errors import ConvAtlasError
 from convatlas.inference.benchmark import contenders, models
+from convatlas.inference.timing import SHORT, once, turn
 
 
 class Worker:
@@ -24,6 +25,9 @@ class Worker:
 
     def __init__(self) -> None:
         self.calls: dict[str, contenders.Call] = {}
+        self.expected: dict[str, float] = {}
+        # what takes long to make and serves every size of batch: exported and quantized models
+        self.made: dict[str, object] = {}
 
     def model(
         self,
@@ -38,6 +42,7 @@ class Worker:
         """Make the model; load its weights, or make them sane and save them."""
         start = time.perf_counter()
         self.network = models.make(library, name)
+        self.made.clear()
         made = time.perf_counter() - start
         self.images = torch.load(images, weights_only=True)
         if state:
@@ -58,15 +63,16 @@ class Worker:
         start = time.perf_counter()
         example = self._batch(batch)
         if kind == "ours":
-            calls, report = contenders.ours_each(self.network, example, self.images, seconds)
+            calls, report = contenders.ours_each(self.network, example, self.images, seconds, self.made)
             self.calls.update({f"{key}, batch {batch}": call for key, call in calls.items()})
             return {
                 "seconds": time.perf_counter() - start,
                 "made": [f"{key}, batch {batch}" for key in calls],
                 "report": report,
             }
-        call = contenders.prepare(kind, self.network, example, precision, self.images, seconds)
+        call = contenders.prepare(kind, self.network, example, precision, self.images, seconds, self.made)
         self.calls[name] = call
+        self.expected.pop(name, None)
         report = str(getattr(call, "report", ""))
         plan = getattr(call, "plan", None)
         ran = {
@@ -75,16 +81,13 @@ class Worker:
         }
         return {"seconds": time.perf_counter() - start, "made": [name], "report": report, **ran}
 
-    def run(self, *, name: str, batch: int, times: int = 1) -> dict[str, Any]:
-        """Seconds of each of `times` calls."""
-        example, seconds = self._batch(batch), []
-        for _ in range(times):
-            self._wait()
-            start = time.perf_counter()
-            self.calls[name](example)
-            self._wait()
-            seconds.append(time.perf_counter() - start)
-        return {"seconds": seconds}
+    def run(self, *, name: str, batch: int) -> dict[str, Any]:
+        """Seconds of the calls of one turn (see `timing.turn`), and how many calls it was, those not counted too."""
+        example, call = self._batch(batch), self.calls[name]
+        if name not in self.expected:
+            self.expected[name] = min(once(lambda: call(example), self.device) for _ in range(2))
+        seconds = turn(lambda: call(example), self.device, self.expected[name])
+        return {"seconds": seconds, "calls": len(seconds) + (self.expected[name] <= SHORT)}
 
     def answers(self, *, name: str, batch: int) -> dict[str, Any]:
         """The top-1 answers on the images, whole batches of them."""
@@ -107,15 +110,12 @@ class Worker:
     def drop(self, *, name: str) -> dict[str, Any]:
         """Forget a contender."""
         self.calls.pop(name, None)
+        self.expected.pop(name, None)
         return {}
 
     def _batch(self, count: int) -> torch.Tensor:
         repeats = -(-count // len(self.images))
         return torch.cat([self.images] * repeats)[:count].contiguous()
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
 
 def main() -> None:

@@ -61,6 +61,8 @@ class Workbench:
     calibration: Tensor
     device: torch.device
     notes: list[str] = field(default_factory=list)
+    # int8 models by engine, made once and used by all its plans
+    quantized: dict[str, object] = field(default_factory=dict)
 
     @cached_property
     def recording(self) -> Recording:
@@ -90,11 +92,6 @@ class Workbench:
     def rounded_onnx_model(self) -> onnx.ModelProto:
         """The same of `rounded`."""
         return _onnx(self.rounded)
-
-    @cached_property
-    def quantized(self) -> dict[str, object]:
-        """int8 models by engine, made once and used by all its plans."""
-        return {}
 
 
 def _onnx(recording: Recording) -> onnx.ModelProto:
