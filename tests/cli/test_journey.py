@@ -96,7 +96,11 @@ def test_predict_takes_folders_globs_and_lists_and_counts_what_it_could_not_read
     assert main(["predict", str(trained), str(photos / "disk" / "1?.png"), "--json"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 10
     monkeypatch.setattr(
-        sys, "stdin", io.StringIO("\n".join(str(photos / "square" / f"0{i}.png") for i in range(3)))
+        sys,
+        "stdin",
+        io.TextIOWrapper(
+            io.BytesIO("\n".join(str(photos / "square" / f"0{i}.png") for i in range(3)).encode())
+        ),
     )
     assert main(["predict", str(trained), "-", "--json"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
