@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from convatlas.allocator import keep_memory
 from convatlas.errors import MisuseError
-from convatlas.inference.allocator import keep_memory
 from convatlas.inference.candidates import MODES, base_plans, parallel_plans, wanted_precisions
 from convatlas.inference.checking import BOUNDS, Bounds, Verdict, answers, judge
 from convatlas.inference.engines import Engine, Plan, Unsuitable, Workbench, engine, engines_for

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -22,8 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.modules import thin_kernels as kernels
+from convatlas.modules.thin_block import banded_block, shape_of
 
 _THIN_CHANNELS = 16
+_ACTIVATIONS = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 _MONOTONE = (nn.ReLU, nn.ReLU6, nn.Tanh, nn.Sigmoid, nn.Hardsigmoid)
 M = TypeVar("M", bound=nn.Module)
 
@@ -49,11 +51,12 @@ def share(model: M, *, parameters: bool = True) -> M:
 def thin(model: M) -> M:
     """The same model, over the same weights and buffers, with fast kernels where it has thin layers."""
     lowered = share(model)
-    for parent in list(lowered.modules()):
-        for name, child in list(parent.named_children()):
+    for chain in _chains(lowered):
+        for at, (parent, name) in enumerate(chain):
+            child = parent.get_submodule(name)
             pooling = _pooling(child)
             if _is_thin(child):
-                setattr(parent, name, ThinConv2d(child))  # type: ignore[arg-type]
+                _fuse(chain[at:])
             elif pooling is not None:
                 setattr(parent, name, pooling)
             elif type(child) is nn.Tanh:
@@ -63,25 +66,35 @@ def thin(model: M) -> M:
     return lowered
 
 
-class ThinConv2d(nn.Module):
-    """A convolution as a product with a banded matrix, in bf16 under autocast; as usual otherwise."""
+class ThinBlock(nn.Module):
+    """A convolution, its activation and mean pooling by 2 as one banded product, in bf16 under autocast.
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    Elsewhere, and where the band would be too large, one after the other. activation: none, tanh or relu.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activation: str = "none", pool: int = 1) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         self.stride: tuple[int, int] = conv.stride  # type: ignore[assignment]
         self.padding: tuple[int, int] = conv.padding  # type: ignore[assignment]
+        self.activation, self.pool = activation, pool
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, width, H', W')."""
-        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            o, c, kh, kw = self.weight.shape
-            width = x.shape[3] + 2 * self.padding[1]
-            columns = o * ((width - kw) // self.stride[1] + 1)
-            if kh * c * width * columns <= kernels.BAND_LIMIT:
+        own = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if own and torch.is_autocast_enabled("cpu"):
+            shape = shape_of(x.shape, self.weight.shape, self.stride, self.padding, self.pool)
+            if shape is not None:
                 kind = torch.get_autocast_dtype("cpu")
-                return kernels.banded_conv2d(x, self.weight, self.bias, self.stride, self.padding, kind)
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+                return banded_block(x, self.weight, self.bias, shape, self.padding, self.activation, kind)
+        x = F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+        if self.activation == "tanh":
+            x = kernels.tanh(x) if own else x.tanh()
+        elif self.activation == "relu":
+            x = x.relu()
+        if self.pool == 2:
+            x = kernels.pair_mean(x) if own else F.avg_pool2d(x, 2)
+        return x
 
 
 class OnCpu(nn.Module):
@@ -134,14 +147,61 @@ def _pooling(module: nn.Module) -> nn.Module | None:
     return PairMaxPool2d() if module.dilation in (1, (1, 1)) and not module.return_indices else None
 
 
+def _chains(model: nn.Module) -> list[list[tuple[nn.Module, str]]]:
+    """Layers that run one after the other and whose values nobody else reads, each as (parent, name)."""
+    found: list[list[tuple[nn.Module, str]]] = [[]]
+
+    def walk(parent: nn.Module) -> None:
+        # an auxiliary head looks at what a row gives out
+        whole = not getattr(parent, "_heads", ())
+        for name in _in_order(parent) or list(parent._modules):
+            child = parent.get_submodule(name)
+            if _in_order(child):
+                walk(child)
+            elif child._modules:
+                found.append([])
+                walk(child)
+                found.append([])
+            else:
+                found[-1].append((parent, name))
+            if not (whole and _in_order(parent)):
+                found.append([])
+
+    walk(model)
+    return [chain for chain in found if chain]
+
+
+def _in_order(module: nn.Module) -> list[str]:
+    """Names of the children, where all that the module does is to run them in this order."""
+    rows = getattr(module, "_rows", None)
+    if rows:
+        return list(rows)
+    return list(module._modules) if type(module) is nn.Sequential else []
+
+
+def _fuse(chain: Sequence[tuple[nn.Module, str]]) -> None:
+    """Make a block of the thin convolution that a chain begins with and of what it can take in after it."""
+    follows = [parent.get_submodule(name) for parent, name in chain[:3]]
+    activation, taken, pool = "none", 1, 1
+    if len(follows) > 1 and type(follows[1]) in _ACTIVATIONS:
+        activation, taken = _ACTIVATIONS[type(follows[1])], 2
+    if len(follows) > taken and isinstance(_pooling(follows[taken]), PairAvgPool2d):
+        pool, taken = 2, taken + 1
+    elif len(follows) > taken and isinstance(_pooling(follows[taken]), PairMaxPool2d):
+        activation, taken = "none", 1  # the activation has less to do after the maximum
+    for parent, name in chain[1:taken]:
+        setattr(parent, name, nn.Identity())
+    parent, name = chain[0]
+    setattr(parent, name, ThinBlock(follows[0], activation, pool))  # type: ignore[arg-type]
+
+
 def _pool_first(parent: nn.Module) -> None:
     """Swap activation and max pooling where they follow each other: the maximum commutes with what never falls.
 
     The activation then works on a quarter of the values. Only in containers that run their children in order.
     """
-    rows = getattr(parent, "_rows", None)
-    names = list(rows) if rows else list(parent._modules) if type(parent) is nn.Sequential else []
-    if rows and getattr(parent, "_heads", ()):
+    names = _in_order(parent)
+    if getattr(parent, "_heads", ()):
         return  # an auxiliary head looks at what a row gives out
     modules: OrderedDict[str, nn.Module] = parent._modules  # type: ignore[assignment]
     for first, second in itertools.pairwise(names):

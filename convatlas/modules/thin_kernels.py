@@ -1,7 +1,6 @@
-"""The arithmetic of `convatlas.modules.thin`: banded convolution, pooling by 2, tanh; on CPUs.
+"""The small arithmetic of `convatlas.modules.thin`: pooling by 2, tanh; on CPUs.
 
-All take and give (N, C, H, W) tensors. The convolution gives out memory in the order (N, H, C, W), which the others
-keep: the rows of that memory are the rows of its matrix product.
+All take and give (N, C, H, W) tensors and keep the order that their memory is in.
 """
 
 from __future__ import annotations
@@ -12,23 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-# above this many entries a banded matrix costs more than it saves
-BAND_LIMIT = 1 << 18
-Pair = tuple[int, int]
-
-
-def banded_conv2d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
-    dtype: torch.dtype = torch.bfloat16,
-) -> Tensor:
-    """conv2d by one matrix product in `dtype`; the result in `dtype`, gradients in the arguments' own types."""
-    if any(padding):
-        x = torch.nn.functional.pad(x, (padding[1], padding[1], padding[0], padding[0]))
-    return _Banded.apply(x, weight, bias, stride, dtype)
+# above this many entries a matrix that pools costs more than it saves
+_LIMIT = 1 << 18
 
 
 def pair_max(x: Tensor) -> Tensor:
@@ -51,65 +35,9 @@ def _even(x: Tensor) -> Tensor:
     return x if (h, w) == tuple(x.shape[2:]) else x[:, :, :h, :w]
 
 
-def _rows(x: Tensor, dtype: torch.dtype) -> Tensor:
+def rows_of(x: Tensor, dtype: torch.dtype) -> Tensor:
     """(N, C, H, W) to (N, H, C, W) in memory of that order; no copy where it lies so."""
     return x.permute(0, 2, 1, 3).to(dtype).contiguous()
-
-
-def _diagonals(band: Tensor, kw: int, stride: int) -> Tensor:
-    """The places of a band (KH, I, W, O, OW) that hold the filters, as (KH, I, KW, O, OW): a view."""
-    kh, i, _, o, ow = band.shape
-    s = band.stride()
-    return band.as_strided((kh, i, kw, o, ow), (s[0], s[1], s[2], s[3], s[4] + stride * s[2]))
-
-
-class _Banded(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, dtype: torch.dtype
-    ) -> Tensor:
-        n, c, h, w = x.shape
-        o, _, kh, kw = weight.shape
-        oh, ow = (h - kh) // stride[0] + 1, (w - kw) // stride[1] + 1
-        rows = _rows(x, dtype)
-        windows = rows.as_strided((n, oh, kh * c * w), (h * c * w, stride[0] * c * w, 1))
-        windows = windows.reshape(n * oh, kh * c * w)
-        band = torch.zeros(kh, c, w, o, ow, dtype=dtype)
-        _diagonals(band, kw, stride[1]).copy_(weight.permute(2, 1, 3, 0).unsqueeze(-1))
-        matrix = band.view(kh * c * w, o * ow)
-        if bias is None:
-            y = windows @ matrix
-        else:  # one value a column: the product's own bias, since a broadcast over (o, 1) is not vectorized
-            y = torch.addmm(bias.to(dtype).repeat_interleave(ow), windows, matrix)
-        ctx.save_for_backward(windows, matrix)
-        ctx.sizes = (n, c, h, w, o, kh, kw, oh, ow)  # type: ignore[attr-defined]
-        ctx.kinds = stride, x.dtype, weight.dtype, None if bias is None else bias.dtype  # type: ignore[attr-defined]
-        return y.view(n, oh, o, ow).permute(0, 2, 1, 3)
-
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: FunctionCtx, grad: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
-        windows, matrix = ctx.saved_tensors  # type: ignore[attr-defined]
-        n, c, h, w, o, kh, kw, oh, ow = ctx.sizes  # type: ignore[attr-defined]
-        (down, across), kind, weight_kind, bias_kind = ctx.kinds  # type: ignore[attr-defined]
-        wants = ctx.needs_input_grad  # type: ignore[attr-defined]
-        g = _rows(grad, matrix.dtype).view(n * oh, o * ow)
-        to_x = to_weight = to_bias = None
-        if wants[1]:
-            full = (windows.t() @ g).view(kh, c, w, o, ow)
-            to_weight = _diagonals(full, kw, across).sum(-1, dtype=weight_kind).permute(3, 1, 0, 2)
-        if bias_kind is not None and wants[2]:
-            # a product with ones sums in float32; a sum down the columns of a bf16 matrix is slower or rounds
-            to_bias = (g.new_ones(1, n * oh) @ g).view(o, ow).sum(1, dtype=bias_kind)
-        if wants[0]:
-            rows = g.new_zeros(n, h, c * w)
-            for k in range(kh):  # a product a kernel row: each adds to rows that lie together
-                part = (g @ matrix[k * c * w : (k + 1) * c * w].t()).view(n, oh, c * w)
-                rows[:, k : k + down * (oh - 1) + 1 : down] += part
-            to_x = rows.view(n, h, c, w).permute(0, 2, 1, 3).to(kind)
-        return to_x, to_weight, to_bias, None, None
 
 
 class _PairMax(torch.autograd.Function):
@@ -145,7 +73,7 @@ class _PairMean(torch.autograd.Function):
         n, c, h, w = rows.shape
         halves = _halves(c, w, x.dtype)
         if halves is not None:
-            flat = _rows(rows, x.dtype).view(n * h, c * w)
+            flat = rows_of(rows, x.dtype).view(n * h, c * w)
             return (flat @ halves).view(n, h, c, w // 2).permute(0, 2, 1, 3)
         return (rows[..., 0::2] + rows[..., 1::2]).mul_(0.25)
 
@@ -156,7 +84,7 @@ class _PairMean(torch.autograd.Function):
         n, c, h, w = shape
         halves = _halves(c, w, dtype)
         if halves is not None:
-            flat = _rows(grad, dtype).view(n * h // 2, c * w // 2)
+            flat = rows_of(grad, dtype).view(n * h // 2, c * w // 2)
             wide = (flat @ halves.t()).view(n, h // 2, c, w).permute(0, 2, 1, 3)
         else:
             wide = torch.empty_permuted((n, c, h // 2, w), order, dtype=dtype)
@@ -194,7 +122,7 @@ def _halves(channels: int, width: int, dtype: torch.dtype) -> Tensor | None:
 
     None where that does not pay: in float32, and above the limit. A quarter is exact in bf16, the sum is float32's.
     """
-    if dtype != torch.bfloat16 or (channels * width) ** 2 // 2 > BAND_LIMIT:
+    if dtype != torch.bfloat16 or (channels * width) ** 2 // 2 > _LIMIT:
         return None
     pairs = torch.eye(channels * width // 2).repeat_interleave(2, 0) * 0.25
     return pairs.to(dtype)

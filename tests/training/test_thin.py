@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from convatlas.define import AvgPool, Conv, Flatten, Linear, Network, Sequential, Tanh
 from convatlas.modules import build
-from convatlas.modules.thin import PairAvgPool2d, PairMaxPool2d, ThinConv2d, share, thin, thin_layers
-from convatlas.modules.thin_kernels import banded_conv2d, pair_max, pair_mean, tanh
+from convatlas.modules.thin import PairMaxPool2d, ThinBlock, share, thin, thin_layers
+from convatlas.modules.thin_block import BAND_LIMIT, banded_block, shape_of
+from convatlas.modules.thin_kernels import pair_max, pair_mean, tanh
 from convatlas.networks import catalogue
 
 
@@ -24,21 +26,56 @@ def compare(own: Tensor, usual: Tensor, inputs: list[Tensor], atol: float) -> No
         torch.testing.assert_close(a, b, atol=atol * 10, rtol=1e-4)
 
 
+ACTIVATIONS = {"none": lambda x: x, "tanh": torch.tanh, "relu": torch.relu}
+
+
 @given(
     n=st.integers(1, 3), c=st.integers(1, 4), o=st.integers(1, 5), kernel=st.tuples(st.integers(1, 5), st.integers(2, 5)),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)), padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
-    size=st.tuples(st.integers(5, 12), st.integers(5, 12)), bias=st.booleans(),
+    size=st.tuples(st.integers(5, 13), st.integers(5, 13)), bias=st.booleans(), pool=st.sampled_from([1, 2]),
+    activation=st.sampled_from(["none", "tanh", "relu"]),
 )  # fmt: skip
-def test_a_banded_convolution_is_a_convolution(
+def test_a_banded_block_is_convolution_activation_and_mean(
     n: int, c: int, o: int, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
-    size: tuple[int, int], bias: bool,
+    size: tuple[int, int], bias: bool, pool: int, activation: str,
 ) -> None:  # fmt: skip
     torch.manual_seed(0)
     x = torch.randn(n, c, *size, dtype=torch.float64, requires_grad=True)
     w = torch.randn(o, c, *kernel, dtype=torch.float64, requires_grad=True)
     b = torch.randn(o, dtype=torch.float64, requires_grad=True) if bias else None
-    own = banded_conv2d(x, w, b, stride, padding, torch.float64)
-    compare(own, F.conv2d(x, w, b, stride, padding), [x, w] if b is None else [x, w, b], 1e-9)
+    usual = ACTIVATIONS[activation](F.conv2d(x, w, b, stride, padding))
+    shape = shape_of(x.shape, w.shape, stride, padding, pool)
+    if min(usual.shape[2:]) < pool:
+        assert shape is None
+        return
+    assert shape is not None
+    own = banded_block(x, w, b, shape, padding, activation, torch.float64)
+    usual = F.avg_pool2d(usual, 2) if pool == 2 else usual
+    compare(own, usual, [x, w] if b is None else [x, w, b], 1e-9)
+
+
+def test_a_band_that_would_be_too_large_is_refused() -> None:
+    """32 maps on 32 columns from 16 channels: (6 rows of 512) x (2 rows of 2 x 16 x 32) = 6.3 M entries with pooling."""
+    assert shape_of((8, 16, 32, 32), (32, 16, 5, 5), (1, 1), (2, 2), 2) is None
+    lenet = shape_of((8, 6, 14, 14), (16, 6, 5, 5), (1, 1), (0, 0), 2)
+    assert lenet is not None
+    assert lenet.inner * lenet.columns == 6 * 6 * 14 * 2 * 2 * 16 * 5 <= BAND_LIMIT
+
+
+def test_a_block_in_bf16_stays_as_near_to_float32_as_bf16_allows() -> None:
+    x, w, b = torch.randn(16, 6, 14, 14), torch.randn(16, 6, 5, 5) / 12, torch.randn(16)
+    inputs = [x.requires_grad_(), w.requires_grad_(), b.requires_grad_()]
+    shape = shape_of(x.shape, w.shape, (1, 1), (0, 0), 2)
+    assert shape is not None
+    own = banded_block(x, w, b, shape, activation="tanh").float()
+    usual = F.avg_pool2d(torch.tanh(F.conv2d(x, w, b)), 2)
+    torch.testing.assert_close(own, usual, atol=0.02, rtol=0.02)
+    weight = torch.randn_like(usual)
+    for mine, theirs in zip(
+        torch.autograd.grad(own, inputs, weight), torch.autograd.grad(usual, inputs, weight), strict=True
+    ):
+        assert mine.dtype == torch.float32
+        assert float((mine - theirs).norm() / theirs.norm()) < 0.02
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (2, 2)])
@@ -68,12 +105,35 @@ def test_the_pass_keeps_names_weights_and_function() -> None:
     model = build(catalogue.network("lenet5"))
     lowered = thin(model)
     assert {"C1.conv", "C3.conv", "S2", "S4"} <= set(thin_layers(model))
-    assert isinstance(lowered.get_submodule("C1.conv"), ThinConv2d)
-    assert isinstance(lowered.get_submodule("S2"), PairAvgPool2d)
+    block = lowered.get_submodule("C1.conv")
+    assert isinstance(block, ThinBlock)
+    assert (block.activation, block.pool) == ("tanh", 2)
     assert list(lowered.state_dict()) == list(model.state_dict())
     assert all(a is b for a, b in zip(lowered.parameters(), model.parameters(), strict=True))
     x = torch.randn(5, 1, 32, 32)
     torch.testing.assert_close(lowered(x), model(x), atol=1e-6, rtol=1e-5)
+
+
+def test_a_block_does_not_take_in_what_an_auxiliary_head_looks_at() -> None:
+    head = Sequential(flatten=Flatten(), fc=Linear(3))
+    rows = {"conv": Conv(4, 3), "tanh": Tanh(), "pool": AvgPool(2), "flatten": Flatten(), "fc": Linear(3)}
+    plain, watched = Network(input=(1, 8, 8), **rows), Network(input=(1, 8, 8), aux={"tanh": head}, **rows)
+    assert isinstance(thin(build(plain)).get_submodule("pool"), nn.Identity)
+    model = build(watched)
+    lowered = thin(model)
+    assert not isinstance(lowered.get_submodule("tanh"), nn.Identity)
+    x = torch.randn(2, 1, 8, 8)
+    for mine, theirs in zip(lowered.forward_with_aux(x)[1], model.forward_with_aux(x)[1], strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_what_follows_a_shortcut_is_not_taken_into_a_block() -> None:
+    """The activation after a sum belongs to the sum; a thin convolution inside of the body ends its own chain."""
+    model = build(catalogue.network("resnet20"))
+    lowered = thin(model)
+    x = torch.randn(2, 3, 32, 32)
+    model.eval(), lowered.eval()
+    torch.testing.assert_close(lowered(x), model(x), atol=1e-5, rtol=1e-4)
 
 
 def test_the_maximum_commutes_with_relu() -> None:

@@ -1,8 +1,9 @@
 """Keep freed memory instead of giving it back: a fresh page costs more than many a layer, most of all in a VM.
 
 glibc maps every large tensor anew and unmaps it when it is freed, so each layer's output meets untouched pages.
-Two thresholds of malloc end that; on a nested VM, ResNet-50 at batch 32 ran 1.6 to 2 times as fast with them
-(benchmarks/reports). They hold for the whole process, so they are set only when `optimize` is asked for, and said.
+Two thresholds of malloc end that; on a nested VM, ResNet-50 at batch 32 ran 1.6 to 2 times as fast with them, a
+training step of LeNet-5 1.5 times (benchmarks/reports). They hold for the whole process, so they are set only by
+what takes the machine for itself: `optimize` and training on the CPU.
 """
 
 from __future__ import annotations
