@@ -22,9 +22,9 @@ from convatlas.inference.timing import in_rounds, once, turn
 # what throughput is measured on where the example is a single image
 THROUGHPUT_BATCH = 32
 # a candidate this many times slower than the best of its kind is not tried in other pieces
-HOPELESS = 1.6
+HOPELESS = 1.4
 # one this many times slower is not timed beyond its first calls
-SLOW = 2.5
+SLOW = 1.4
 
 
 class Search:
@@ -164,7 +164,9 @@ class Search:
             del calls[plan]
             self._measured(plan, first[plan])
         self.tell(f"timing {len(calls)} candidates in alternating rounds")
-        for plan, timing in in_rounds(calls, self.device, seconds=seconds, least=least).items():
+        for plan, timing in in_rounds(
+            calls, self.device, seconds=seconds, least=least, expected=first
+        ).items():
             self._measured(plan, timing.typical)
 
     def _measured(self, plan: Plan, seconds: float) -> None:

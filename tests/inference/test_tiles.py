@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convatlas.inference.engines import Plan
 from convatlas.inference.tiles import KEPT, Tiled
-from convatlas.inference.timing import Timing, in_rounds
+from convatlas.inference.timing import MOST_A_TURN, SHORT, Timing, in_rounds, turn
 
 
 def maker(made: list[int], threads: set[str] | None = None):
@@ -64,9 +64,21 @@ def test_copies_run_on_threads_of_their_own_with_one_thread_each() -> None:
 def test_rounds_alternate_and_turn_their_order() -> None:
     order: list[str] = []
     calls = {name: (lambda name=name: order.append(name)) for name in "ab"}
-    timings = in_rounds(calls, torch.device("cpu"), seconds=0, least=3)
-    assert order == ["a", "b", *"ab", *"ba", *"ab"]
+    expected = dict.fromkeys("ab", SHORT + 1)
+    timings = in_rounds(calls, torch.device("cpu"), seconds=0, least=3, expected=expected)
+    assert order == [*"ab", *"ba", *"ab"]
     assert all(len(t.seconds) == 3 for t in timings.values())
+
+
+def test_a_short_call_runs_several_times_a_turn_and_once_uncounted() -> None:
+    count = [0]
+
+    def call() -> None:
+        count[0] += 1
+
+    assert len(turn(call, torch.device("cpu"), SHORT / 3.5)) == 3
+    assert count == [4]
+    assert len(turn(call, torch.device("cpu"), 0.0)) == MOST_A_TURN
 
 
 def test_the_typical_time_is_the_median_of_the_faster_half() -> None:

@@ -22,7 +22,7 @@ from convatlas.inference.images import evidence
 from convatlas.inference.search import Search
 
 Call = Callable[[Tensor], Tensor]
-PLAIN_TORCH = ("eager", "folded", "onednn", "cudagraph")
+PLAIN_TORCH = ("eager", "folded", "onednn", "winograd", "cudagraph")
 # images on which our candidates are checked and calibrated here
 CHECKED = 16
 
@@ -139,7 +139,9 @@ def ours_each(
     # benchmarks/agreement.py measures those
     free = dict.fromkeys(("float32", "bf16", "int8"), Bounds(0.0, 1.0))
     # what never wins here (the model as it is, folded without oneDNN's fusions) is left out for time
-    search = Search(model, example, engines=("onednn", "onnxruntime", "openvino"), bounds=free, group=group)
+    search = Search(
+        model, example, engines=("onednn", "winograd", "onnxruntime", "openvino"), bounds=free, group=group
+    )
     search.begin(evidence(images, search.example, CHECKED))
     search.bench.quantized = made
     search.run(seconds)

@@ -10,9 +10,11 @@ from convatlas.inference.engines.inductor import Inductor
 from convatlas.inference.engines.onednn import OneDnn
 from convatlas.inference.engines.onnxruntime import OnnxRuntime
 from convatlas.inference.engines.openvino import OpenVino
+from convatlas.inference.engines.winograd import Winograd
 
 ENGINES: dict[str, Engine] = {
-    e.name: e for e in (Eager(), Folded(), OneDnn(), CudaGraph(), Inductor(), OnnxRuntime(), OpenVino())
+    e.name: e
+    for e in (Eager(), Folded(), OneDnn(), Winograd(), CudaGraph(), Inductor(), OnnxRuntime(), OpenVino())
 }
 
 
