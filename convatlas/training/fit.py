@@ -35,6 +35,7 @@ from convatlas.training.split import hold_out
 from convatlas.training.start import Start
 from convatlas.training.step import Stepper
 from convatlas.training.suit import preprocessing_for, suited, test_batch
+from convatlas.training.sync_norm import synchronize_norms
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,6 @@ def _fit(
         torch.backends.cudnn.benchmark = True  # sizes are fixed: let it try its kernels
     torch.manual_seed(seed)
     model = start.model if start.model is not None else build(net)
-    if recipe.sync_batchnorm and worker.world > 1:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model = model.to(worker.device)
     if len(source.train) == 0:
         raise ConvAtlasError(f"{source.name}: no pictures to train on")
@@ -179,6 +178,8 @@ def _fit(
     logs.say(
         f"{net.name} on {source.name}: {len(source.train):,} to train, {len(source.test):,} to test; {plan.describe()}"
     )
+    if recipe.sync_batchnorm and worker.world > 1:
+        model = synchronize_norms(model, worker.device)  # type: ignore[assignment]
     stepper = Stepper(model, recipe, plan, preprocessing, len(source.classes), worker.device)
     if worker.world > 1:
         stepper.tasks = [wrap(stepper.tasks[0], worker)]

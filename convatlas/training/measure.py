@@ -20,7 +20,7 @@ _WINS = 3
 # what is known to be best on this kind of machine is taken unless another plan is faster by more than this
 _USUAL = 0.9
 # for all candidates together, but for the first turn of each: a share of what the run may take, within bounds
-_SHARE, _LEAST_SECONDS, _MOST_SECONDS = 0.02, 1.5, 6.0
+_SHARE, _LEAST_SECONDS, _MOST_SECONDS = 0.02, 0.3, 6.0
 _LEAST_TURNS, _MOST_TURNS = 4, 16
 # compiling takes a minute on a CPU: only for a run that the plain loop would take so many seconds for
 _LONG = 1200.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 
 from convatlas.data.sets import TensorSet
 from convatlas.data.sources import DataSource
-from convatlas.define import Conv, Flatten, Linear, MaxPool, Network, ReLU
+from convatlas.define import BatchNorm, Conv, Flatten, Linear, MaxPool, Network, ReLU
 from convatlas.training.fit import fit
 from convatlas.training.recipe import Recipe
 
@@ -29,6 +30,10 @@ NETWORK = Network(
     input=(1, 12, 12), name="tiny",
     conv=Conv(6, 3), relu=ReLU(), pool=MaxPool(2), flatten=Flatten(), fc=Linear(3),
 )  # fmt: skip
+NORMED = Network(
+    input=(1, 12, 12), name="normed",
+    conv=Conv(6, 3, bias=False), norm=BatchNorm(), relu=ReLU(), pool=MaxPool(2), flatten=Flatten(), fc=Linear(3),
+)  # fmt: skip
 # one step an epoch and no momentum: the change of the weights is the gradient
 RECIPE = Recipe(
     epochs=1, batch=48, lr=1.0, momentum=0.0, optimizer="sgd", precision="float32", replicas=1, deterministic=True,
@@ -37,9 +42,12 @@ RECIPE = Recipe(
 
 
 def main(out: Path) -> None:
+    normed = out.stem.startswith("normed")
+    recipe = dataclasses.replace(RECIPE, sync_batchnorm="sync" in out.stem)
     outcome = fit(
-        NETWORK, source(), RECIPE, out=out.parent / f"run-{out.stem}", seed=4, device="cpu", resume=True
-    )
+        NORMED if normed else NETWORK, source(), recipe, out=out.parent / f"run-{out.stem}", seed=4, device="cpu",
+        resume=True,
+    )  # fmt: skip
     if int(os.environ.get("RANK", "0")) == 0:
         scores = outcome.scores
         torch.save(

@@ -56,6 +56,17 @@ def test_two_workers_give_the_gradient_and_the_scores_of_one(tmp_path: Path) -> 
         torch.testing.assert_close(two["model"][key], value, atol=1e-6, rtol=0)  # type: ignore[index]
 
 
+@pytest.mark.slow
+def test_synchronized_batch_norm_is_that_of_the_joint_batch(tmp_path: Path) -> None:
+    """Weights and running statistics of two workers are one worker's; without the option they are not."""
+    one = run(tmp_path / "normed-one.pt", 1)["model"]
+    joint = run(tmp_path / "normed-sync-two.pt", 2)["model"]
+    apart = run(tmp_path / "normed-two.pt", 2)["model"]
+    for key, value in one.items():  # type: ignore[attr-defined]
+        torch.testing.assert_close(joint[key], value, atol=1e-6, rtol=1e-6)  # type: ignore[index]
+    assert float((apart["norm.running_var"] - one["norm.running_var"]).abs().max()) > 1e-4  # type: ignore[index]
+
+
 @pytest.fixture
 def two_hosts():
     """Two network namespaces joined by a cable; skipped where this is not allowed."""
