@@ -50,7 +50,8 @@ def augment(
     color = color_map(values, a, generator, components) if values.shape[1] == 3 else None
     if color is not None:
         values = apply_color(values.to(torch.float32), *color)
-    values = normalize(values, _UNIT[values.shape[1]] if preprocessing is None else preprocessing, out)
+    own = _UNIT[values.shape[1]] if preprocessing is None else preprocessing
+    values = normalize(values, own, out, exact=False)
     if a.cutout:
         values = cutout(values, a.cutout, generator)
     if a.mixup or a.cutmix:

@@ -1,9 +1,10 @@
 """The fast way from JPEG bytes to a resized crop, for training and for predicting in bulk.
 
-libjpeg-turbo through simplejpeg; a large picture at a half, a quarter or an eighth where the crop is that much larger
-than what is asked for; then one antialiased resize on bytes, channels last. What it cannot do exactly (CMYK, turned
-by EXIF, formats other than JPEG, damaged files) goes through `read_image`. Pixels differ from Pillow's by a few grey levels where
-the scaled decoding or the fast DCT is used, so evaluation by a paper's protocol goes through `convatlas.data.pixels`.
+libjpeg-turbo through simplejpeg, no further down than the crop reaches; a large picture at a half, a quarter or an
+eighth where the crop is that much larger than what is asked for; then one antialiased resize on bytes, channels last.
+What it cannot do exactly (CMYK, turned by EXIF, formats other than JPEG, damaged files) goes through `read_image`.
+Pixels differ from Pillow's by a few grey levels where the scaled decoding or the fast DCT is used, so evaluation by a
+paper's protocol goes through `convatlas.data.pixels`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from convatlas.data.images import MAX_PIXELS, read_image
+from convatlas.data.jpeg import Frame, cut, read_frame
 from convatlas.data.pixels import crop_pixels
 from convatlas.define.preprocessing import Preprocessing
 
@@ -28,6 +30,9 @@ Plan = Callable[[int, int], Box]
 # Pixels above which a JPEG is decoded at a half or less where the crop allows. Below, entropy decoding is most of the
 # time and is not saved, and one way of decoding a picture keeps what is held in memory equal to what is read.
 LARGE = 1_500_000
+
+# a cut that saves less than this is not worth the copy of the file
+_WORTH_A_CUT = 0.97
 
 
 class Scratch(threading.local):
@@ -50,20 +55,28 @@ _scratch = Scratch()
 
 
 def decode_crop(data: bytes, plan: Plan, out: np.ndarray, name: str, *, fast: bool = True) -> None:
-    """The part of a picture that `plan` chooses, resized into `out`, uint8 (H, W, C). Raises ImageError."""
-    pixels = decode_whole(data, name, out.shape[2], fast=fast, keep=False)
-    if pixels is not None:
+    """The part of a picture that `plan` chooses, resized into `out`, uint8 (H, W, C). Raises ImageError.
+
+    No row below the part is decoded, and a large picture no larger than the part needs.
+    """
+    frame = _fit(data)
+    if frame is None:
+        pixels = _pillow(data, name, out.shape[2])
         crop_resize(pixels, plan(pixels.shape[1], pixels.shape[0]), out)
         return
-    # a large JPEG, decoded no larger than the crop needs
-    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-    box = plan(width, height)
-    factor = _factor(box, out.shape)
+    box = plan(frame.width, frame.height)
+    factor = _factor(box, out.shape) if frame.height * frame.width > LARGE else 1
+    rows, size = box[1] + box[3], (frame.width, frame.height)
     try:
-        pixels = _turbo(data, out.shape[2], fast, (-(-height // factor), -(-width // factor)))
+        if frame.one_pass and rows < _WORTH_A_CUT * frame.height:
+            size, shorter = (frame.width, rows), cut(data, frame, rows)
+            pixels = _turbo(shorter, out.shape[2], fast, size, factor, keep=False, strict=False)
+        else:
+            pixels = _turbo(data, out.shape[2], fast, size, factor, keep=False)
     except ValueError:
-        pixels = _pillow(data, name, out.shape[2])
-    crop_resize(pixels, _scaled(box, (width, height), (pixels.shape[1], pixels.shape[0])), out)
+        size = (frame.width, frame.height)
+        pixels = _pillow(data, name, out.shape[2])  # reads it after all, or says why not
+    crop_resize(pixels, _scaled(box, size, (pixels.shape[1], pixels.shape[0])), out)
 
 
 def exact_pixels(data: bytes, name: str, preprocessing: Preprocessing) -> np.ndarray:
@@ -104,32 +117,47 @@ def decode_whole(
 
     keep: False where the pixels are used before this thread decodes again: they lie in its scratch memory.
     """
-    if data[:2] != b"\xff\xd8" or orientation(data) != 1:
+    frame = _fit(data)
+    if frame is None:
         return _pillow(data, name, channels)
+    if frame.height * frame.width > LARGE:
+        return None
     try:
-        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        if space not in ("YCbCr", "Gray", "RGB") or height * width > MAX_PIXELS:
-            return _pillow(data, name, channels)
-        if height * width > LARGE:
-            return None
-        return _turbo(
-            data, channels, fast, (0, 0), None if keep else _scratch.room("whole", height * width * channels)
-        )
+        return _turbo(data, channels, fast, (frame.width, frame.height), 1, keep=keep)
     except ValueError:
         return _pillow(data, name, channels)  # reads it after all, or says why not
 
 
+def _fit(data: bytes) -> Frame | None:
+    """The header of a JPEG that libjpeg-turbo reads as it should be seen: upright, grey or color, of a sane size."""
+    frame = read_frame(data)
+    if frame is None or frame.orientation != 1 or frame.components not in (1, 3):
+        return None
+    return frame if frame.height * frame.width <= MAX_PIXELS else None
+
+
 def _turbo(
-    data: bytes, channels: int, fast: bool, least: tuple[int, int], buffer: np.ndarray | None = None
+    data: bytes,
+    channels: int,
+    fast: bool,
+    size: tuple[int, int],
+    factor: int,
+    *,
+    keep: bool,
+    strict: bool = True,
 ) -> np.ndarray:
+    width, height = (-(-side // factor) for side in size)
+    # a scaled picture is as large as libjpeg-turbo finds: it takes memory of its own
+    buffer = None if keep or factor > 1 else _scratch.room("whole", height * width * channels)
     return simplejpeg.decode_jpeg(
         data,
         "RGB" if channels == 3 else "GRAY",
         fastdct=fast,
         fastupsample=fast,
-        min_height=least[0],
-        min_width=least[1],
+        min_height=height if factor > 1 else 0,
+        min_width=width if factor > 1 else 0,
         buffer=buffer,
+        strict=strict,
     )
 
 
@@ -153,30 +181,3 @@ def _scaled(box: Box, old: tuple[int, int], new: tuple[int, int]) -> Box:
     width = max(1, min(round(box[2] * x), new[0] - left))
     height = max(1, min(round(box[3] * y), new[1] - top))
     return (left, top, width, height)
-
-
-def orientation(data: bytes) -> int:
-    """EXIF orientation 1..8 of a JPEG, from its first APP1 segment; 1 where it says nothing sensible."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xDA or length < 2:
-            return 1
-        if marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            return _tiff_orientation(data[at + 10 : at + 2 + length])
-        at += 2 + length
-    return 1
-
-
-def _tiff_orientation(tiff: bytes) -> int:
-    order = {b"II": "little", b"MM": "big"}.get(tiff[:2])
-    if order is None:
-        return 1
-    start = int.from_bytes(tiff[4:8], order)  # type: ignore[arg-type]
-    count = int.from_bytes(tiff[start : start + 2], order)  # type: ignore[arg-type]
-    for i in range(min(count, 512)):
-        entry = tiff[start + 2 + 12 * i : start + 14 + 12 * i]
-        if len(entry) == 12 and int.from_bytes(entry[:2], order) == 0x0112:  # type: ignore[arg-type]
-            value = int.from_bytes(entry[8:10], order)  # type: ignore[arg-type]
-            return value if 1 <= value <= 8 else 1
-    return 1
