@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -57,15 +58,17 @@ def main() -> int:
         for plan in base_plans(
             engine, ("float32", "bf16", "int8"), torch.device("cpu"), torch.get_num_threads()
         ):
-            passed = search.attempt(plan)
-            row = search.report.rows[-1]
-            if not passed or row.verdict is None:
-                print(f"{name} {plan.precision}: {row.outcome}")
-                continue
-            equal = round(row.verdict.agreement * len(check))
-            print(
-                f"{name:12} {plan.precision:8} top-1 equal on {equal} of {len(check)} ({row.verdict.agreement:.1%}), a probability moved by {row.verdict.difference:.2g} at most"
-            )
+            for kept in (0, *(engine.keeps if plan.precision == "int8" else ())):
+                passed = search.attempt(replace(plan, kept=kept))
+                row = search.report.rows[-1]
+                if not passed or row.verdict is None:
+                    print(f"{row.plan}: {row.outcome}")
+                    continue
+                equal = round(row.verdict.agreement * len(check))
+                print(
+                    f"{row.plan!s:44} top-1 equal on {equal} of {len(check)} ({row.verdict.agreement:.1%}), a probability moved by {row.verdict.difference:.2g} at most",
+                    flush=True,
+                )
     return 0
 
 

@@ -62,7 +62,7 @@ def quiet(lock: Path | None) -> Iterator[None]:
 
 
 def measure(
-    name: str, batches: list[int], photos: Path, rounds: int, seconds: float, lock: Path | None
+    name: str, batches: list[int], photos: Path, rounds: int, seconds: float, timing: float, lock: Path | None
 ) -> list[dict[str, object]]:
     """Prepare all contenders for all sizes of batch, then time them under one hold of the lock."""
     size = 299 if name == "inception_v3" else 224
@@ -97,7 +97,7 @@ def measure(
             })  # fmt: skip
         with quiet(lock):
             for result in results:
-                alternate(result, rounds, 200 / len(batches))
+                alternate(result, rounds, timing)
         memory = {"peers": peers.ask("memory"), "ours": ours.ask("memory")}
     return [{**result, "memory": memory} for result in results]
 
@@ -227,6 +227,7 @@ def main() -> int:
     parser.add_argument("--batch", default="1,32")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=float, default=10.0, help="of timing in our own search")
+    parser.add_argument("--timing", type=float, default=60.0, help="seconds of rounds a batch, at most")
     parser.add_argument("--lock", type=Path, help="a file to lock while timing")
     parser.add_argument("--again", action="store_true", help="measure what is there already")
     parser.add_argument("--report", type=Path, help="write the report of what is there")
@@ -240,7 +241,9 @@ def main() -> int:
                 continue
             start = time.perf_counter()
             try:
-                for found in measure(name, batches, args.photos, args.rounds, args.seconds, args.lock):
+                for found in measure(
+                    name, batches, args.photos, args.rounds, args.seconds, args.timing, args.lock
+                ):
                     (args.results / f"{name}-{found['batch']}.json").write_text(json.dumps(found))
             except ConvAtlasError as error:
                 print(f"{name}: {error}", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -35,11 +36,9 @@ def parallel_plans(plan: Plan, batch: int, device: torch.device, threads: int) -
     if device.type != "cpu" or plan.engine in {"eager", "inductor"} or batch == 1:
         return []
     if batch <= TILE:
-        return [Plan(plan.engine, plan.precision, threads, 1)] if threads > 1 else []
+        return [replace(plan, instances=threads, threads=1)] if threads > 1 else []
     if threads == 1:
-        return [Plan(plan.engine, plan.precision, 1, 1, TILE)]
+        return [replace(plan, tile=TILE)]
     # one copy with all threads gains nothing from tiles: it was at best 1.1 times slower than one copy a thread
-    return [
-        Plan(plan.engine, plan.precision, threads, 1),
-        Plan(plan.engine, plan.precision, threads, 1, TILE),
-    ]
+    copies = replace(plan, instances=threads, threads=1)
+    return [copies, replace(copies, tile=TILE)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +18,16 @@ from convatlas.inference.images import Evidence
 from convatlas.inference.optimized import Optimized
 from convatlas.inference.report import Report, Row
 from convatlas.inference.tiles import Tiled
-from convatlas.inference.timing import in_rounds, once, turn
+from convatlas.inference.timing import Timing, in_rounds, once
 
 # what throughput is measured on where the example is a single image
 THROUGHPUT_BATCH = 32
 # a candidate this many times slower than the best of its kind is not tried in other pieces
 HOPELESS = 1.4
-# one this many times slower is not timed beyond its first calls
-SLOW = 1.4
+# one this many times slower is not timed beyond its first rounds
+NEAR = 1.2
+# seconds of one call of all candidates, from which on one round must do
+LONG = 30.0
 
 
 class Search:
@@ -85,8 +88,9 @@ class Search:
         """Try every engine in every precision, then the best in other pieces; `seconds` go into timing."""
         for one in self.engines:
             self._try_engine(one)
-        self._time(list(self.passed), seconds / 2, least=2)
-        if self.mode == "throughput":
+        several = self.mode == "throughput"
+        self._time(list(self.passed), 0 if several else seconds)
+        if several:
             promising = self._promising()
             more = [
                 p
@@ -142,7 +146,16 @@ class Search:
             self._row(unplanned, f"not tried: compiles for minutes (engines=[..., {one.name!r}])")
             return
         for plan in plans:
-            self.attempt(plan)
+            if not self.attempt(plan) and plan.precision == "int8":
+                self._keep_layers(one, plan)
+
+    def _keep_layers(self, one: Engine, plan: Plan) -> None:
+        """Where int8 is outside of its bounds: leave the layers in floating point that matter most, few first."""
+        for kept in one.keeps:
+            row = self.report.rows[-1]
+            judged = row.plan.precision == "int8" and row.plan.engine == one.name and row.verdict is not None
+            if not judged or self.attempt(replace(plan, kept=kept)):
+                return
 
     def _promising(self) -> list[Plan]:
         """The best two of each group, if the second is not hopelessly behind."""
@@ -152,22 +165,26 @@ class Search:
             groups.setdefault(self.group(plan), []).append(plan)
         return [p for plans in groups.values() for p in plans[:2] if speed[p] * HOPELESS >= speed[plans[0]]]
 
-    def _time(self, plans: list[Plan], seconds: float, least: int = 3) -> None:
-        if not plans:
-            return
+    def _time(self, plans: list[Plan], seconds: float) -> None:
+        """Two rounds of all, then more of those that are near the best of their group, while there is time."""
         calls = {plan: (lambda run=self.passed[plan][0]: run(self.example)) for plan in plans}
-        first = {plan: min(turn(call, self.device, once(call, self.device))) for plan, call in calls.items()}
-        limit: dict[object, float] = {}
-        for plan, value in first.items():
-            limit[self.group(plan)] = min(limit.get(self.group(plan), value * SLOW), value * SLOW)
-        for plan in [p for p in calls if first[p] > limit[self.group(p)]]:
-            del calls[plan]
-            self._measured(plan, first[plan])
+        expected = {plan: once(call, self.device) for plan, call in calls.items()}
         self.tell(f"timing {len(calls)} candidates in alternating rounds")
-        for plan, timing in in_rounds(
-            calls, self.device, seconds=seconds, least=least, expected=first
-        ).items():
+        # two calls far apart: one alone may have met a busy second of the machine
+        rounds = 2 if sum(expected.values()) < LONG else 1
+        first = in_rounds(
+            calls, self.device, seconds=seconds / 2, least=rounds, most=rounds, expected=expected
+        )
+        best: dict[object, float] = {}
+        for plan, timing in first.items():
             self._measured(plan, timing.typical)
+            group = self.group(plan)
+            best[group] = min(best.get(group, timing.best), timing.best)
+        near = {p: call for p, call in calls.items() if first[p].best <= NEAR * best[self.group(p)]}
+        if seconds > 0 and near:
+            more = in_rounds(near, self.device, seconds=seconds, expected=expected)
+            for plan, timing in more.items():
+                self._measured(plan, Timing(timing.seconds + first[plan].seconds).typical)
 
     def _measured(self, plan: Plan, seconds: float) -> None:
         row = self.passed[plan][1]

@@ -7,11 +7,13 @@ import io
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from convatlas.inference.engines import sensitive
 from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, Workbench
 from convatlas.inference.engines.importing import import_problem, version_of
 
@@ -23,6 +25,7 @@ class OpenVino(Engine):
     """A compiled model with one stream an instance; each calling thread has its own request."""
 
     name = "openvino"
+    keeps = (2, 4, 8)
 
     def missing(self) -> str | None:
         return import_problem(("onnx", "openvino"), "openvino")
@@ -41,7 +44,25 @@ class OpenVino(Engine):
             if self.name not in bench.quantized:
                 bench.quantized[self.name] = quantize(source, bench.calibration)
             source = bench.quantized[self.name]
+            if plan.kept:
+                source = self._kept(bench, plan)
         return lambda batch: compiled_runner(source, plan, (batch, *bench.example.shape[1:]))
+
+    def _kept(self, bench: Workbench, plan: Plan) -> Any:
+        """The int8 model with its most sensitive layers put back."""
+        quantized, source = bench.quantized[self.name], read(bench)
+        shape = (1, *bench.example.shape[1:])
+        whole = replace(plan, instances=1, kept=0)
+
+        def answer(model: Any, images: Tensor) -> Tensor:
+            run = compiled_runner(model, whole, shape)
+            return torch.cat([run(image) for image in images.split(1)])
+
+        name = f"{self.name} ranks"
+        if name not in bench.quantized:
+            bench.quantized[name] = sensitive.rank(quantized, source, bench.calibration, answer)
+        ranks: list[str] = bench.quantized[name]  # type: ignore[assignment]
+        return sensitive.put_back(quantized, source, ranks[: plan.kept])
 
 
 def read(bench: Workbench, precision: str = "float32") -> Any:
