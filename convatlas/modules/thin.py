@@ -56,7 +56,8 @@ def thin(model: M) -> M:
             child = parent.get_submodule(name)
             pooling = _pooling(child)
             if _is_thin(child):
-                _fuse(chain[at:])
+                taken = _fuse(chain[at:])
+                _flatten_as_it_lies(chain[at + taken :])
             elif pooling is not None:
                 setattr(parent, name, pooling)
             elif type(child) is nn.Tanh:
@@ -95,6 +96,22 @@ class ThinBlock(nn.Module):
         if self.pool == 2:
             x = kernels.pair_mean(x) if own else F.avg_pool2d(x, 2)
         return x
+
+
+class RowsLinear(nn.Module):
+    """A linear layer on (N, C, H, W) that a block gave out: its weight is turned to the memory's order, not the input."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, features) of (N, C, H, W), or of (N, C * H * W)."""
+        rows = x.permute(0, 2, 1, 3) if x.ndim == 4 else x
+        if x.ndim != 4 or not rows.is_contiguous() or x.is_contiguous():
+            return F.linear(x.flatten(1), self.weight, self.bias)
+        weight = self.weight.view(-1, *x.shape[1:]).permute(0, 2, 1, 3).flatten(1)
+        return F.linear(rows.flatten(1), weight, self.bias)
 
 
 class OnCpu(nn.Module):
@@ -179,8 +196,22 @@ def _in_order(module: nn.Module) -> list[str]:
     return list(module._modules) if type(module) is nn.Sequential else []
 
 
-def _fuse(chain: Sequence[tuple[nn.Module, str]]) -> None:
-    """Make a block of the thin convolution that a chain begins with and of what it can take in after it."""
+def _flatten_as_it_lies(chain: Sequence[tuple[nn.Module, str]]) -> None:
+    """Let a linear layer right after a block and a flattening read the block's memory as it is."""
+    if len(chain) < 2:
+        return
+    flatten, linear = (parent.get_submodule(name) for parent, name in chain[:2])
+    if type(flatten) is not nn.Flatten or type(linear) is not nn.Linear:
+        return
+    if (flatten.start_dim, flatten.end_dim) != (1, -1):
+        return
+    (parent, name), (other, called) = chain[:2]
+    setattr(parent, name, nn.Identity())
+    setattr(other, called, RowsLinear(linear))
+
+
+def _fuse(chain: Sequence[tuple[nn.Module, str]]) -> int:
+    """Make a block of the thin convolution that a chain begins with and of what it takes in after it; how many layers."""
     follows = [parent.get_submodule(name) for parent, name in chain[:3]]
     activation, taken, pool = "none", 1, 1
     if len(follows) > 1 and type(follows[1]) in _ACTIVATIONS:
@@ -193,6 +224,7 @@ def _fuse(chain: Sequence[tuple[nn.Module, str]]) -> None:
         setattr(parent, name, nn.Identity())
     parent, name = chain[0]
     setattr(parent, name, ThinBlock(follows[0], activation, pool))  # type: ignore[arg-type]
+    return taken
 
 
 def _pool_first(parent: nn.Module) -> None:

@@ -8,6 +8,7 @@ the mean is a sum of blocks, and its gradient is one value read four times. Bias
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from convatlas.modules.thin_kernels import rows_of
 
 Pair = tuple[int, int]
+# bytes of a core's own cache that a piece of a batch may fill: half of an L2 of 2 MB
+_CACHE = 1 << 20
 # above this many entries a banded matrix costs more than it saves
 BAND_LIMIT = 1 << 18
 
@@ -136,6 +139,16 @@ def _through(grad: Tensor, y: Tensor, activation: str) -> Tensor:
     return grad.contiguous()
 
 
+def _pieces(s: Shape, size: int) -> list[tuple[int, int]]:
+    """(first, last + 1) of the pictures to do at a time: what one piece reads and writes stays in the cores' caches."""
+    bytes_each = s.products * (s.inner + s.columns) * size
+    count = max(1, _CACHE * torch.get_num_threads() // bytes_each)
+    # equal pieces, none of them small
+    parts = max(1, round(s.batch / count))
+    ends = [s.batch * part // parts for part in range(parts + 1)]
+    return list(itertools.pairwise(ends))
+
+
 class _Block(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -147,64 +160,81 @@ class _Block(torch.autograd.Function):
         activation: str,
         dtype: torch.dtype,
     ) -> Tensor:
-        rows = rows_of(x, dtype)
-        step = s.steps * s.stride[0] * s.channels * s.width
-        image = s.height * s.channels * s.width
-        windows = rows.as_strided((s.batch, s.products, s.inner), (image, step, 1))
-        windows = windows.reshape(s.batch * s.products, s.inner)
         band = torch.zeros(s.columns, s.inner, dtype=dtype)
         s.filters(band, transposed=False).copy_(weight.permute(2, 1, 3, 0).unsqueeze(-1))
         each = None
         if bias is not None:
             each = bias.to(dtype)[:, None].expand(s.steps * s.pool, s.maps, s.out[1]).reshape(-1)
-        y = _product(windows, band, each, activation)
-        ctx.save_for_backward(windows, band, y if activation != "none" else None)  # type: ignore[arg-type]
+        size = (s.products, s.inner)
+        strides = (
+            s.height * s.channels * s.width, s.steps * s.stride[0] * s.channels * s.width, 1,
+        )  # fmt: skip
+        out = torch.empty(s.batch, s.out[0], s.maps * s.out[1], dtype=dtype)
+        kept: list[Tensor] = []
+        for first, end in _pieces(s, dtype.itemsize):
+            rows = rows_of(x[first:end], dtype)
+            windows = rows.as_strided((end - first, *size), strides).reshape(-1, s.inner)
+            y = _product(windows, band, each, activation)
+            if s.pool > 1:
+                # halves of each row added, twice: a mean over a dimension would convert all of y to float32 first
+                halves = y.view(len(y), 2, 2, -1)
+                halves = halves[:, 0] + halves[:, 1]
+                torch.add(halves[:, 0], halves[:, 1], out=out[first:end].view(len(y), -1)).mul_(0.25)
+            else:
+                out[first:end].view(y.shape).copy_(y)
+            kept += [windows, y]
+        ctx.save_for_backward(band, *kept)
         ctx.shape, ctx.activation = s, activation  # type: ignore[attr-defined]
         ctx.kinds = x.dtype, weight.dtype, None if bias is None else bias.dtype  # type: ignore[attr-defined]
-        size = (s.batch, s.out[0], s.maps, s.out[1])
-        if s.pool > 1:
-            # halves of each row added, twice: a mean over a dimension would convert all of y to float32 first
-            y = y.view(s.batch * s.products, 2, 2, -1)
-            y = y[:, 0] + y[:, 1]
-            y = (y[:, 0] + y[:, 1]).mul_(0.25)
-        return y.view(size).permute(0, 2, 1, 3)
+        return out.view(s.batch, s.out[0], s.maps, s.out[1]).permute(0, 2, 1, 3)
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: FunctionCtx, grad: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
-        windows, band, y = ctx.saved_tensors  # type: ignore[attr-defined]
+        band, *kept = ctx.saved_tensors  # type: ignore[attr-defined]
         s: Shape = ctx.shape  # type: ignore[attr-defined]
         kind, weight_kind, bias_kind = ctx.kinds  # type: ignore[attr-defined]
         wants = ctx.needs_input_grad  # type: ignore[attr-defined]
-        g = rows_of(grad, band.dtype).view(s.batch * s.products, -1)
-        if s.pool > 1:
-            blocks = s.pool**2
-            g = (g / blocks).unsqueeze(1).expand(-1, blocks, -1)
-            y = None if y is None else y.view(g.shape)
-        g = _through(g, y, ctx.activation).view(-1, s.columns)  # type: ignore[attr-defined]
+        exact = torch.promote_types(band.dtype, torch.float32)
+        full = torch.zeros(s.inner, s.columns, dtype=exact) if wants[1] else None
+        down = torch.zeros(s.columns, dtype=exact) if bias_kind is not None and wants[2] else None
+        whole = torch.zeros(s.batch, s.height, s.channels * s.width, dtype=band.dtype) if wants[0] else None
+        done = 0
+        for windows, y in zip(kept[::2], kept[1::2], strict=True):
+            count = len(y) // s.products
+            g = rows_of(grad[done : done + count], band.dtype).view(len(y), -1)
+            if s.pool > 1:
+                g, y = (g * 0.25).unsqueeze(1).expand(-1, 4, -1), y.view(len(y), 4, -1)
+            g = _through(g, y, ctx.activation).view(-1, s.columns)  # type: ignore[attr-defined]
+            if full is not None:
+                full += windows.t() @ g
+            if down is not None:
+                # without dtype: asked for another one, torch converts all of g first; it adds in float32 anyway
+                down += g.sum(0)
+            if whole is not None:
+                _overlap(g @ band, whole[done : done + count], s)
+            done += count
         to_x = to_weight = to_bias = None
-        if wants[1]:
-            full = windows.t() @ g
+        if full is not None:
             to_weight = s.filters(full, transposed=True).sum((0, 1, 6), dtype=weight_kind).permute(3, 1, 0, 2)
-        if bias_kind is not None and wants[2]:
-            # without dtype: asked for another one, torch converts all of g first; it adds bf16 in float32 anyway
-            to_bias = g.sum(0).view(-1, s.maps, s.out[1]).sum((0, 2), dtype=bias_kind)
-        if wants[0]:
-            to_x = _overlap(g @ band, s).permute(0, 2, 1, 3).to(kind)
+        if down is not None:
+            to_bias = down.view(-1, s.maps, s.out[1]).sum((0, 2), dtype=bias_kind)
+        if whole is not None:
+            to_x = whole.view(s.batch, s.height, s.channels, s.width).permute(0, 2, 1, 3).to(kind)
         return to_x, to_weight, to_bias, None, None, None
 
 
-def _overlap(windows: Tensor, s: Shape) -> Tensor:
-    """Add the windows' gradients (N * products, inner) up where they overlap: (N, H, C, W)."""
+def _overlap(windows: Tensor, whole: Tensor, s: Shape) -> None:
+    """Add windows' gradients (N * products, inner) where they overlap to those of the input, (N, H, C * W)."""
     line, step = s.channels * s.width, s.steps * s.stride[0]
-    windows = windows.view(s.batch, s.products, s.reach, line)
-    whole = windows.new_zeros(s.batch, s.height, line)
+    windows = windows.view(len(whole), s.products, s.reach, line)
     for start in range(0, s.reach, step):  # rows of one window that no other window's part of this turn meets
         size = min(step, s.reach - start)
         part = whole.as_strided(
-            (s.batch, s.products, size * line), (s.height * line, step * line, 1), start * line
+            (len(whole), s.products, size * line),
+            (s.height * line, step * line, 1),
+            whole.storage_offset() + start * line,
         )
-        part += windows[:, :, start : start + size].reshape(s.batch, s.products, size * line)
-    return whole.view(s.batch, s.height, s.channels, s.width)
+        part += windows[:, :, start : start + size].reshape(len(whole), s.products, size * line)

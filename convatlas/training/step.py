@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from convatlas.allocator import keep_memory
 from convatlas.data.augment import augment
 from convatlas.data.pixels import normalize
 from convatlas.data.randomness import batch_generator, mix
@@ -63,6 +64,8 @@ class Stepper:
     ) -> None:
         from convatlas.modules.thin import share, thin
 
+        if device.type == "cpu":
+            keep_memory()
         self.model, self.recipe, self.plan = model, recipe, plan
         self.preprocessing, self.classes, self.device = preprocessing, classes, device
         self.layout = torch.channels_last if plan.channels_last else torch.contiguous_format

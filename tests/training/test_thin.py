@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from convatlas.define import AvgPool, Conv, Flatten, Linear, Network, Sequential, Tanh
 from convatlas.modules import build
-from convatlas.modules.thin import PairMaxPool2d, ThinBlock, share, thin, thin_layers
+from convatlas.modules.thin import PairMaxPool2d, RowsLinear, ThinBlock, share, thin, thin_layers
 from convatlas.modules.thin_block import BAND_LIMIT, banded_block, shape_of
 from convatlas.modules.thin_kernels import pair_max, pair_mean, tanh
 from convatlas.networks import catalogue
@@ -111,6 +111,22 @@ def test_the_pass_keeps_names_weights_and_function() -> None:
     assert list(lowered.state_dict()) == list(model.state_dict())
     assert all(a is b for a, b in zip(lowered.parameters(), model.parameters(), strict=True))
     x = torch.randn(5, 1, 32, 32)
+    torch.testing.assert_close(lowered(x), model(x), atol=1e-6, rtol=1e-5)
+
+
+def test_a_linear_layer_reads_a_block_s_memory_as_it_lies() -> None:
+    rows = {"conv": Conv(4, 3), "tanh": Tanh(), "pool": AvgPool(2), "flatten": Flatten(), "fc": Linear(3)}
+    model = build(Network(input=(1, 8, 10), **rows))
+    lowered = thin(model)
+    assert isinstance(lowered.get_submodule("fc"), RowsLinear)
+    x = torch.randn(6, 1, 8, 10)
+    one = torch.autograd.grad(model(x).square().sum(), list(model.parameters()))
+    with torch.autocast("cpu", torch.bfloat16):
+        value = lowered(x)
+    two = torch.autograd.grad(value.float().square().sum(), list(lowered.parameters()))
+    for a, b in zip(one, two, strict=True):
+        assert float((a - b).norm() / a.norm()) < 0.03
+    # a memory of the usual order, as without bf16
     torch.testing.assert_close(lowered(x), model(x), atol=1e-6, rtol=1e-5)
 
 
