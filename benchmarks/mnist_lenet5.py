@@ -5,13 +5,16 @@ What is compared, fixed before any run:
 - The network is the same for all: `lenet5` of the catalogue, 61,706 parameters, tanh and average pooling.
 - Ours: `convatlas train lenet5 --data mnist` as it is, the recipe fast-mnist, a fixed number of epochs, the last
   weights. No stopping rule looks at the test set. Its time is all of it: opening the files, choosing the plan,
-  training, an evaluation each epoch. The claim holds if the mean test accuracy over the seeds is 99.0 % or more.
+  training, an evaluation each epoch and one of the kept weights in float32. The claim holds if the mean test accuracy
+  over the seeds is 99.0 % or more. The recipe was chosen on 10,000 pictures held out of the training set, with seeds
+  from 100 on; the claim's are 0 to 29.
 - The example script: Adadelta with lr 1, StepLR 0.7 an epoch, batch 64, ToTensor and Normalize a sample, DataLoader,
   test after each epoch, at most 14 epochs. Its time is that of the first epoch whose test accuracy is 99.0 % or
   more, which flatters it; where none is, the time of all the epochs that it was given counts as a lower bound.
 - The lean script: the same per-sample DataLoader with our recipe's optimizer and schedule, so that the recipe is no
   part of that ratio: its time for as many epochs.
-- The machine is shared: runs alternate, and the load is in the report.
+- The machine is shared: runs alternate, and the load is in the report. All run in one process. Ours makes it keep
+  freed memory (`convatlas.allocator`), which helps the others as well.
 
     python benchmarks/mnist_lenet5.py --root sets/mnist [--seeds 30] [--example-seeds 3] [--example-epochs 14]
 """
@@ -33,6 +36,7 @@ from convatlas.modules import build
 from convatlas.networks import catalogue
 from convatlas.recipes import recipe
 from convatlas.training.fit import fit
+from convatlas.training.optimizer import make, set_lr
 from convatlas.training.schedule import lr_factor
 
 GOAL = 0.99
@@ -86,21 +90,14 @@ def lean(root: Path, seed: int, epochs: int) -> float:
     assert isinstance(source.test, TensorSet)
     chosen = recipe("fast-mnist")
     model = build(catalogue.network("lenet5"))
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=chosen.lr,
-        momentum=chosen.momentum,
-        nesterov=True,
-        weight_decay=chosen.weight_decay,
-    )
+    optimizer = make(model, chosen)
     training, testing = (
         loader(source.train, chosen.batch, shuffle=True, seed=seed),
         loader(source.test, 1000, shuffle=False),
     )
     began = time.perf_counter()
     for epoch in range(epochs):
-        for group in optimizer.param_groups:
-            group["lr"] = chosen.lr * lr_factor(chosen, epoch)
+        set_lr(optimizer, chosen.lr * lr_factor(chosen, epoch))
         plain_epoch(model, training, optimizer)
         accuracy(model, testing)
     return (time.perf_counter() - began) / epochs
@@ -115,6 +112,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="other than the recipe's")
     parser.add_argument("--example-seeds", type=int, default=3)
     parser.add_argument("--example-epochs", type=int, default=14)
+    parser.add_argument("--lean-seeds", type=int, default=1)
     parser.add_argument(
         "--keep", type=Path, default=ROOT / "runs/mnist-benchmark.jsonl", help="a line a run, gone on with"
     )
@@ -142,7 +140,7 @@ def main() -> None:
         if turn < args.example_seeds and not any(x["kind"] == "example" and x["seed"] == seed for x in found):
             seconds, top1, epochs = example(args.root, seed, args.example_epochs)
             note(kind="example", seed=seed, seconds=seconds, top1=top1, epochs=epochs)
-        if turn < args.example_seeds and not any(x["kind"] == "lean" and x["seed"] == seed for x in found):
+        if turn < args.lean_seeds and not any(x["kind"] == "lean" and x["seed"] == seed for x in found):
             note(
                 kind="lean",
                 seed=seed,

@@ -83,10 +83,12 @@ class ThinBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, width, H', W')."""
         own = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        if own and torch.is_autocast_enabled("cpu"):
+        low = torch.is_autocast_enabled("cpu")
+        # in float32 a band pays for itself forward alone
+        if own and (low or not torch.is_grad_enabled()):
             shape = shape_of(x.shape, self.weight.shape, self.stride, self.padding, self.pool)
             if shape is not None:
-                kind = torch.get_autocast_dtype("cpu")
+                kind = torch.get_autocast_dtype("cpu") if low else x.dtype
                 return banded_block(x, self.weight, self.bias, shape, self.padding, self.activation, kind)
         x = F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
         if self.activation == "tanh":

@@ -29,19 +29,17 @@ def digits() -> Recipe:
 
 
 def mnist() -> Recipe:
-    """MNIST and Fashion-MNIST with LeNet-5 and its like: 99 % of MNIST in a few epochs."""
+    """MNIST and Fashion-MNIST with LeNet-5 and its like: 99 % of MNIST in 3 epochs, thanks to Muon's orthogonal steps."""
     return Recipe(
         name="fast mnist",
-        source="ConvAtlas; benchmarks/reports",
-        epochs=8,
-        batch=256,
-        optimizer="nesterov",
-        lr=0.06,
-        weight_decay=5e-4,
-        no_decay_on_norms_and_biases=True,
+        source="ConvAtlas; benchmarks/reports; Jordan et al. 2024 (Muon)",
+        epochs=3,
+        batch=512,
+        optimizer="muon",
+        lr=0.05,
         schedule="one_cycle",
         peak=0.3,
-        augmentation=Augmentation(padding=2),
+        augmentation=Augmentation(padding=1),
     )
 
 
@@ -109,17 +107,18 @@ def finetune() -> Recipe:
     return Recipe(
         name="fast fine-tuning",
         source="Howard & Ruder 2018; Kumar et al. 2022 (LP-FT)",
-        epochs=3,
+        epochs=4,
         batch=32,
         optimizer="nesterov",
-        lr=0.005,
+        lr=0.003,
         weight_decay=1e-4,
         no_decay_on_norms_and_biases=True,
+        clip=1.0,
         schedule="one_cycle",
         peak=0.2,
         label_smoothing=0.1,
         augmentation=Augmentation(crop="resized", area=(0.35, 1.0), flip=0.5),
         head_epochs=20,
-        head_lr=0.001,
+        head_lr=0.002,
         layer_decay=0.9,
     )

@@ -145,7 +145,6 @@ def _fit(
             torch.set_num_threads(plan.threads)
     else:
         first = next(iter(train(recipe.epochs).batches(0)))
-        loaders.clear()
         plan, measured = agree(  # type: ignore[misc]
             worker,
             choose(
@@ -284,12 +283,12 @@ def _finish(
     plain = Stepper(
         model,
         loop.recipe,
-        Plan(channels_last=stepper.plan.channels_last),
+        Plan(channels_last=stepper.plan.channels_last, thin=stepper.plan.thin),
         best.preprocessing,
         loop.classes,
         stepper.device,
     )
-    scores = evaluate(plain, test, loop.classes, model)
+    scores = evaluate(plain, test, loop.classes)
     loop.unreadable.take(test.skipped, logs)
     epoch = state.best_epoch if loop.recipe.select == "best" else state.epoch
     last = state.history[-1] if state.history else {}

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from convatlas.training.plan import has_bf16
+
 # p(s) = a s + b s^3 + c s^5 takes singular values from 0..1 to about 1, steepest at 0 (Jordan et al. 2024)
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
@@ -76,5 +78,7 @@ class Muon(torch.optim.Optimizer):
             for p, update in zip(parameters, updates, strict=True):
                 flat = update.reshape(len(update), -1)
                 length = max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5
-                p.add_(orthogonal(flat).view_as(p), alpha=-group["lr"] * length)
+                # three digits are enough: the iteration itself leaves singular values between 0.7 and 1.2
+                low = flat.bfloat16() if has_bf16(p.device) else flat
+                p.add_(orthogonal(low).view_as(p), alpha=-group["lr"] * length)
         return result

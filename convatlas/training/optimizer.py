@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from convatlas.training.muon import Muon
 from convatlas.training.recipe import Recipe
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)  # noqa: SLF001  the only common base there is
@@ -25,15 +26,28 @@ def groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
         if isinstance(module, _NORMS) or name == "bias"
     }
     rows = list(dict.fromkeys(name.partition(".")[0] for name, _ in model.named_parameters()))
-    found: dict[tuple[float, float], list[Tensor]] = {}
+    matrices = _matrices(model) if recipe.optimizer == "muon" else frozenset()
+    found: dict[tuple[float, float, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         spare = recipe.no_decay_on_norms_and_biases and id(parameter) in plain
         behind = len(rows) - 1 - rows.index(name.partition(".")[0])
-        key = (0.0 if spare else recipe.weight_decay, recipe.layer_decay**behind)
+        key = (0.0 if spare else recipe.weight_decay, recipe.layer_decay**behind, id(parameter) in matrices)
         found.setdefault(key, []).append(parameter)
-    return [{"params": ps, "weight_decay": decay, "scale": scale} for (decay, scale), ps in found.items()]
+    return [
+        {"params": ps, "weight_decay": decay, "scale": scale, "matrix": matrix}
+        for (decay, scale, matrix), ps in found.items()
+    ]
+
+
+def _matrices(model: nn.Module) -> frozenset[int]:
+    """Ids of the weights that are linear maps between hidden layers: what Muon is for.
+
+    Not the classifier, whose rows are classes and may grow apart, nor filters of groups, each a small map of its own.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return frozenset(id(m.weight) for m in layers[:-1] if getattr(m, "groups", 1) == 1)
 
 
 def make(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -52,6 +66,8 @@ def make(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             return torch.optim.Adam(params, lr=recipe.lr, betas=betas, eps=recipe.epsilon, fused=fused)
         case "adamw":
             return torch.optim.AdamW(params, lr=recipe.lr, betas=betas, eps=recipe.epsilon, fused=fused)
+        case "muon":
+            return Muon(params, recipe.lr, recipe.momentum)
         case "adadelta":
             return torch.optim.Adadelta(params, lr=recipe.lr, rho=recipe.decay, eps=recipe.epsilon)
     return RMSProp(params, recipe.lr, recipe.momentum, recipe.decay, recipe.epsilon)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from convatlas.data.augmentation import Augmentation
 from convatlas.errors import MisuseError
 
-OPTIMIZERS = ("sgd", "nesterov", "rmsprop", "adam", "adamw", "adadelta")
+OPTIMIZERS = ("sgd", "nesterov", "rmsprop", "adam", "adamw", "adadelta", "muon")
 SCHEDULES = (
     "constant", "step", "exponential", "plateau", "one_cycle", "cosine", "linear", "polynomial", "inverse",
 )  # fmt: skip

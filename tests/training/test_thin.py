@@ -112,6 +112,8 @@ def test_the_pass_keeps_names_weights_and_function() -> None:
     assert all(a is b for a, b in zip(lowered.parameters(), model.parameters(), strict=True))
     x = torch.randn(5, 1, 32, 32)
     torch.testing.assert_close(lowered(x), model(x), atol=1e-6, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(lowered(x), model(x), atol=1e-6, rtol=1e-5)
 
 
 def test_a_linear_layer_reads_a_block_s_memory_as_it_lies() -> None:
