@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convatlas.define import (
+    AdaptiveAvgPool,
     Concat,
     Dense,
     Elaborated,
@@ -149,6 +150,8 @@ def _of_operation(node: Operation, placed: Placed) -> ReceptiveField:
     if isinstance(node, Flatten | GlobalAvgPool | GlobalMaxPool) and len(placed.input) == 3:
         _, height, width = placed.input
         return ReceptiveField(Axis(size=height), Axis(size=width))
+    if isinstance(node, AdaptiveAvgPool):
+        return ReceptiveField(*map(_even, node.spans(placed.input), placed.input[1:]))
     windows = node.windows(placed.input)
     if windows is None:
         return POINT
@@ -157,6 +160,13 @@ def _of_operation(node: Operation, placed: Placed) -> ReceptiveField:
         Axis(rows.span, rows.stride, -rows.before), Axis(columns.span, columns.stride, -columns.before)
     )
     return POINT if field == POINT else field
+
+
+def _even(spans: tuple[tuple[int, int], ...], whole: int) -> Axis:
+    """The smallest field at an even stride in which every one of these windows lies: 5 by 3 for 14 rows to 4."""
+    stride = max(1, whole // len(spans))
+    start = min(first - i * stride for i, (first, _) in enumerate(spans))
+    return Axis(max(last - i * stride for i, (_, last) in enumerate(spans)) - start, stride, start)
 
 
 def receptive_field(elaborated: Elaborated) -> ReceptiveField:

@@ -23,8 +23,8 @@ _OWN_OUTPUT = (
 )  # a ReLU after these works in place
 _VIEWS = (o.Flatten, o.Slice)
 _SAVES_INPUT = (
-    o.Conv, o.DepthwiseConv, o.TableConv, o.Linear, o.BatchNorm, o.MaxPool, o.AvgPool, o.Subsampling, o.HardSwish,
-    o.HardSigmoid, o.LRN,
+    o.Conv, o.DepthwiseConv, o.TableConv, o.Linear, o.BatchNorm, o.MaxPool, o.AvgPool, o.Subsampling,
+    o.AdaptiveAvgPool, o.HardSwish, o.HardSigmoid, o.LRN,
 )  # fmt: skip
 _SAVES_OUTPUT = (o.ReLU, o.ReLU6, o.Sigmoid, o.Tanh, o.Softmax)
 

@@ -27,6 +27,7 @@ from convatlas.define.network import Network, repeat
 from convatlas.define.operations import (
     LRN,
     RBF,
+    AdaptiveAvgPool,
     AvgPool,
     BatchNorm,
     ChannelShuffle,
@@ -55,8 +56,8 @@ from convatlas.define.operations import (
 from convatlas.define.shape import Shape, ShapeError
 
 __all__ = [
-    "LRN", "RBF", "AvgPool", "BatchNorm", "ChannelShuffle", "Combinator", "Concat", "Conv", "Dense", "DepthwiseConv",
-    "Dropout", "Elaborated", "Flatten", "Gate", "GlobalAvgPool", "GlobalMaxPool", "HardSigmoid", "HardSwish",
+    "LRN", "RBF", "AdaptiveAvgPool", "AvgPool", "BatchNorm", "ChannelShuffle", "Combinator", "Concat", "Conv", "Dense",
+    "DepthwiseConv", "Dropout", "Elaborated", "Flatten", "Gate", "GlobalAvgPool", "GlobalMaxPool", "HardSigmoid", "HardSwish",
     "Linear", "MaxPool", "Network", "Node", "Operation", "PadShortcut", "Placed", "ReLU", "ReLU6", "Residual",
     "Separable", "Sequential", "Shape", "ShapeError", "Sigmoid", "Slice", "Softmax", "Subsampling", "TableConv", "Tanh",
     "Towers", "elaborate", "repeat", "replace", "scale_width", "with_classes", "with_input", "without_aux",

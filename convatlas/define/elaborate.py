@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from convatlas.define.combinators import Combinator, Concat, Dense, Gate, Residual, Sequential, Towers
 from convatlas.define.network import Network
 from convatlas.define.operations import (
+    AdaptiveAvgPool,
     AvgPool,
     BatchNorm,
     Conv,
@@ -250,7 +251,8 @@ class _Walk:
 
 
 _CHANNEL_BY_CHANNEL = (
-    ReLU, ReLU6, HardSwish, HardSigmoid, Sigmoid, Tanh, BatchNorm, DepthwiseConv, MaxPool, AvgPool, Subsampling, Dropout,
+    ReLU, ReLU6, HardSwish, HardSigmoid, Sigmoid, Tanh, BatchNorm, DepthwiseConv, MaxPool, AvgPool, Subsampling,
+    AdaptiveAvgPool, Dropout,
 )  # fmt: skip
 
 

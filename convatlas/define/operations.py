@@ -16,13 +16,20 @@ from convatlas.define.pointwise import (
     Softmax,
     Tanh,
 )
-from convatlas.define.pooling import AvgPool, GlobalAvgPool, GlobalMaxPool, MaxPool, Subsampling
+from convatlas.define.pooling import (
+    AdaptiveAvgPool,
+    AvgPool,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    MaxPool,
+    Subsampling,
+)
 from convatlas.define.weighted import RBF, Conv, DepthwiseConv, Linear, TableConv
 from convatlas.define.window import Padding
 
 OPERATIONS: tuple[type[Operation], ...] = (
-    Conv, DepthwiseConv, TableConv, Linear, MaxPool, AvgPool, Subsampling, GlobalAvgPool, GlobalMaxPool, BatchNorm,
-    LRN, ReLU, ReLU6, HardSwish, HardSigmoid, Sigmoid, Tanh, Softmax, Dropout, Flatten, ChannelShuffle, Slice,
+    Conv, DepthwiseConv, TableConv, Linear, MaxPool, AvgPool, Subsampling, AdaptiveAvgPool, GlobalAvgPool, GlobalMaxPool,
+    BatchNorm, LRN, ReLU, ReLU6, HardSwish, HardSigmoid, Sigmoid, Tanh, Softmax, Dropout, Flatten, ChannelShuffle, Slice,
     PadShortcut, RBF,
 )  # fmt: skip
 
@@ -30,6 +37,7 @@ __all__ = [
     "LRN",
     "OPERATIONS",
     "RBF",
+    "AdaptiveAvgPool",
     "AvgPool",
     "BatchNorm",
     "ChannelShuffle",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from convatlas.define.operation import Operation, Pair, maps
+from convatlas.define.operation import Operation, Pair, maps, pair
 from convatlas.define.shape import Shape
 from convatlas.define.window import Padding
 from convatlas.define.windowed import Windowed, check_window, window_words
+
+Span = tuple[int, int]
 
 
 class _Pool(Windowed):
@@ -61,6 +63,38 @@ class Subsampling(_Pool):
 
     def parameters(self, shape: Shape) -> int:
         return 2 * shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveAvgPool(Operation):
+    """Mean over windows that divide the map into `size` rows and columns, whatever its size: (C, H, W) -> (C, *size).
+
+    Output i of m covers rows floor(i H / m) to ceil((i + 1) H / m): windows overlap and differ in height by a row
+    where m does not divide H. torchvision's heads pool so; no paper of the catalogue does.
+    """
+
+    size: Pair
+    kind: ClassVar[str] = "adaptive average pool"
+
+    def __post_init__(self) -> None:
+        if min(pair(self.size)) < 1:
+            raise ValueError(f"{self.kind}: size {self.size} must be at least 1")
+
+    def output(self, shape: Shape) -> Shape:
+        return (maps(self, shape)[0], *pair(self.size))
+
+    def describe(self) -> str:
+        rows, columns = pair(self.size)
+        return f"{self.kind} to {rows}×{columns}"
+
+    def spans(self, shape: Shape) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """(first, one past the last) row of each output row's window, and the same of the columns."""
+        _, *sides = maps(self, shape)
+        rows, columns = (
+            tuple((i * n // m, -(-(i + 1) * n // m)) for i in range(m))
+            for n, m in zip(sides, pair(self.size), strict=True)
+        )
+        return rows, columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from convatlas.define import (
     LRN,
     RBF,
+    AdaptiveAvgPool,
     AvgPool,
     BatchNorm,
     ChannelShuffle,
@@ -35,7 +36,8 @@ from convatlas.define import (
 
 KIND: dict[type[Operation], str] = {
     Conv: "conv", TableConv: "conv", DepthwiseConv: "depthwise", Linear: "linear", RBF: "linear",
-    MaxPool: "pool", AvgPool: "pool", Subsampling: "pool", GlobalAvgPool: "pool", GlobalMaxPool: "pool",
+    MaxPool: "pool", AvgPool: "pool", Subsampling: "pool", AdaptiveAvgPool: "pool",
+    GlobalAvgPool: "pool", GlobalMaxPool: "pool",
     BatchNorm: "norm", LRN: "norm",
     ReLU: "activation", ReLU6: "activation", HardSwish: "activation", HardSigmoid: "activation",
     Sigmoid: "activation", Tanh: "activation", Softmax: "activation",
@@ -118,6 +120,8 @@ def box_words(operation: Operation, widths: str, lang: str = "en") -> str:
             return f"{'平均' if zh else 'avg'} {times(kernel)}{_stride(kernel if stride is None else stride)}"
         case Subsampling(kernel=kernel, stride=stride):
             return f"{'下采样' if zh else 'subsample'} {times(kernel)}{_stride(kernel if stride is None else stride)}"
+        case AdaptiveAvgPool(size=size):
+            return f"{'平均至' if zh else 'avg to'} {times(size)}"
         case GlobalAvgPool():
             return "全局平均" if zh else "global avg"
         case GlobalMaxPool():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from convatlas.define import (
     LRN,
+    AdaptiveAvgPool,
     AvgPool,
     Dropout,
     Elaborated,
@@ -19,7 +20,7 @@ from convatlas.define.combinators import Towers
 from convatlas.define.shape import show
 from convatlas.errors import MisuseError
 
-_THINS = (MaxPool, AvgPool, Subsampling, Dropout, LRN)
+_THINS = (MaxPool, AvgPool, AdaptiveAvgPool, Subsampling, Dropout, LRN)
 
 
 def find_row(elaborated: Elaborated, name: str) -> Placed:

@@ -171,6 +171,8 @@ def _operation(op: o.Operation, channels: int, *, inplace: bool) -> nn.Module:
             return nn.Dropout(op.p)
         case o.Flatten():
             return nn.Flatten()
+        case o.AdaptiveAvgPool():
+            return nn.AdaptiveAvgPool2d(o.pair(op.size))
         case o.GlobalAvgPool():
             return layers.GlobalAvgPool()
         case o.GlobalMaxPool():

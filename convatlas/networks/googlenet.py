@@ -10,6 +10,7 @@ from functools import partial
 
 from convatlas.define import (
     LRN,
+    AdaptiveAvgPool,
     AvgPool,
     BatchNorm,
     Concat,
@@ -21,6 +22,7 @@ from convatlas.define import (
     MaxPool,
     Network,
     Node,
+    Operation,
     ReLU,
     Sequential,
 )
@@ -57,10 +59,10 @@ def inception(
     )
 
 
-def auxiliary(unit: Unit = conv) -> Sequential:
+def auxiliary(unit: Unit = conv, pool: Operation = AvgPool(5, stride=3)) -> Sequential:  # noqa: B008  immutable
     """The head that trains the middle of the network (§5): 14x14 → 4x4 → 1024 → classes."""
     return Sequential(
-        pool=AvgPool(5, stride=3),
+        pool=pool,
         conv=unit(128, 1),
         flatten=Flatten(),
         fc1=Sequential(linear=Linear(1024), relu=ReLU()),
@@ -103,7 +105,7 @@ def googlenet() -> Network:
 
 def googlenet_bn() -> Network:
     """What torchvision ships: batch norm, 3x3 in the 5x5 tower, 2x2 in the last pooling, dropout 0.2."""
-    module = partial(inception, unit=conv_bn, kernel5=3)
+    module, head = partial(inception, unit=conv_bn, kernel5=3), auxiliary(conv_bn, AdaptiveAvgPool(4))
     return Network(
         input=(3, 224, 224),
         init="truncated_normal",
@@ -111,7 +113,7 @@ def googlenet_bn() -> Network:
         conv2_reduce=conv_bn(64, 1), conv2=conv_bn(192, 3), pool2=POOL,
         **table1(module, pool4=MaxPool(2, ceil=True)),  # type: ignore[arg-type]
         avgpool=GlobalAvgPool(), dropout=Dropout(0.2), fc=Linear(1000),
-        aux={"inception4a": auxiliary(conv_bn), "inception4d": auxiliary(conv_bn)},
+        aux={"inception4a": head, "inception4d": head},
     )
 
 
@@ -188,9 +190,8 @@ def facts() -> dict[str, Facts]:
                 "380,928 weights fewer than with the paper's 5x5 (7,005,832 parameters, 1,582,671,872 mult-adds).",
                 "Batch norm with eps 1e-3, in the heads too; dropout 0.2 for the paper's 0.4; the last pooling is 2x2; "
                 "the weights expect an input rescaled from ImageNet's mean and deviation to ±1 (transform_input).",
-                "torchvision's default object without weights has the auxiliary heads (13,004,888 parameters); its "
-                "heads pool adaptively to 4x4 where the paper, and this definition, pool 5x5 at stride 3: the shape "
-                "is the same, the heads' values differ a little, the network's own do not.",
+                "torchvision's default object without weights has the auxiliary heads (13,004,888 parameters). They "
+                "pool 14x14 adaptively to 4x4, by windows of four and five rows, where the paper's pool 5x5 at stride 3.",
             ),
         ),
     }

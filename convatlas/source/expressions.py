@@ -204,6 +204,8 @@ def _operation(node: o.Operation, placed: Placed, *, inplace: bool) -> Call:
             return Call(
                 "PadShortcut", (("stride", node.stride), ("before", before), ("after", added - before))
             )
+        case o.AdaptiveAvgPool():
+            return Call("nn.AdaptiveAvgPool2d", (("output_size", _short(node.size)),))
         case o.Subsampling():
             return Call(
                 "Subsampling",

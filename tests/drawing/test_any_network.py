@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convatlas.define import (
+    AdaptiveAvgPool,
     AvgPool,
     BatchNorm,
     ChannelShuffle,
@@ -94,6 +95,7 @@ def odd_network() -> Network:
         norm=BatchNorm(),
         drop=Dropout(0.25),
         act=Tanh(),
+        thirds=AdaptiveAvgPool((3, 2)),
         pool=GlobalAvgPool(),
         flatten=Flatten(),
         fc=Linear(3),
@@ -121,6 +123,7 @@ def test_odd_settings_are_in_their_boxes() -> None:
         "p 0.9",
         "p 0.5",
         "global max",
+        "avg to 3×2",
     ):
         assert f">{words}<" in svg, words
 

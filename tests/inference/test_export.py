@@ -66,6 +66,25 @@ def test_onnx_carries_names_preprocessing_opset_and_rows(network, tmp_path: Path
     assert not [node.name for node in model.graph.node if node.op_type == "BatchNormalization"]
 
 
+def test_adaptive_pooling_is_two_products_in_onnx(tmp_path: Path) -> None:
+    """14 rows to 4 and 9 columns to 2: windows of several sizes, for which ONNX has no operation."""
+    needs("onnx", "onnxruntime")
+    import onnxruntime
+
+    from convatlas import define as d
+    from convatlas.inference.export.onnx_graph import onnx_model
+    from convatlas.inference.graph import record
+    from convatlas.modules import build
+
+    model = build(d.Network(input=(3, 14, 9), pool=d.AdaptiveAvgPool((4, 2)))).eval()
+    images = torch.randn(2, 3, 14, 9)
+    written = onnx_model(record(model, images)).SerializeToString()
+    session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    expected = torch.nn.functional.adaptive_avg_pool2d(images, (4, 2))
+    torch.testing.assert_close(torch.from_numpy(found), expected)
+
+
 @pytest.mark.parametrize("to", ["onnx", "openvino", "torch-export", "torchscript"])
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
 def test_pixels_go_in_where_preprocessing_is_in_the_graph(

@@ -65,6 +65,7 @@ def operation(draw: st.DrawFn, shape: Shape) -> Node:
         st.builds(d.MaxPool, kernel, stride | st.none(), rule, st.booleans()),
         st.builds(d.AvgPool, kernel, stride | st.none(), rule, st.booleans(), st.booleans()),
         st.builds(d.Subsampling, st.integers(1, 3)),
+        st.builds(d.AdaptiveAvgPool, st.tuples(*(st.integers(1, side) for side in shape[1:]))),
         st.builds(d.BatchNorm, scale=st.booleans()),
         st.builds(d.LRN, st.integers(1, 5)),
         st.sampled_from(ACTIVATIONS),

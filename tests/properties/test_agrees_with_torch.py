@@ -63,6 +63,11 @@ def picks(placed: d.Placed) -> bool:
     return isinstance(node, d.Slice) and node.parts > 1
 
 
+def uneven(placed: d.Placed) -> bool:
+    """Whether its windows are of several sizes: then the field, at an even stride, is a bound."""
+    return isinstance(placed.node, d.AdaptiveAvgPool)
+
+
 def aligned(placed: d.Placed) -> bool:
     """Whether branches that are joined have equal strides, as in every network of the literature."""
     fields = Fields()
@@ -81,7 +86,7 @@ def test_receptive_field_is_where_the_gradient_is_not_zero(network: Network) -> 
     network = d.replace(network, d.MaxPool, d.AvgPool)
     elaborated = d.elaborate(network)
     gated = any(isinstance(p.node, d.GlobalAvgPool) for _, p in elaborated.operations())
-    exact = not gated and not any(picks(p) for _, p in elaborated.operations())
+    exact = not gated and not any(picks(p) or uneven(p) for _, p in elaborated.operations())
     assume(
         aligned(elaborated.body)
     )  # else neighbours' fields are not evenly spaced, and no one stride describes them

@@ -215,10 +215,29 @@ def _other(w: GraphWriter, n: fx.Node) -> str | None:
             return w.emit("Mul", [x, x], _row(n), "square")
         case "abs":
             return w.emit("Abs", [x], _row(n), "abs")
+        case "adaptive_avg_pool2d":
+            return _adaptive(w, n, x)
         case "sum" if isinstance(dim := n.args[1] if len(n.args) > 1 else n.kwargs.get("dim"), int):
             axes = w.weight(np.array([dim], np.int64), f"{_row(n)}/axes")
             return w.emit("ReduceSum", [x, axes], _row(n), "sum", keepdims=0)
     return None
+
+
+def _adaptive(w: GraphWriter, n: fx.Node, x: str) -> str:
+    """A mean over windows of uneven size, which ONNX has no word for: one product down, one across."""
+    row, sizes = _row(n), zip(n.args[0].meta["shape"][2:], n.meta["shape"][2:], strict=True)
+    down, across = (_means(*size) for size in sizes)
+    x = w.emit("MatMul", [w.weight(down, f"{row}/down"), x], row, "down")
+    return w.emit("MatMul", [x, w.weight(across.T.copy(), f"{row}/across")], row, "across")
+
+
+def _means(before: int, after: int) -> np.ndarray:
+    """(after, before): row i holds the mean over rows floor(i b / a) to ceil((i + 1) b / a)."""
+    means = np.zeros((after, before), np.float32)
+    for i, row in enumerate(means):
+        first, last = i * before // after, -(-(i + 1) * before // after)
+        row[first:last] = 1 / (last - first)
+    return means
 
 
 WRITERS: dict[Kind, Writer] = {
