@@ -28,11 +28,16 @@ class Picture:
     name: str
     data: bytes | None = None
 
+    @property
+    def distant(self) -> bool:
+        """Whether it has to be fetched."""
+        return self.name.startswith(("http://", "https://"))
+
     def read(self) -> bytes:
         """Its bytes; ImageError says why not."""
         if self.data is not None:
             return self.data
-        if self.name.startswith(("http://", "https://")):
+        if self.distant:
             return _fetch(self.name)
         try:
             return Path(self.name).read_bytes()

@@ -1,25 +1,34 @@
-"""Name what is in pictures: decoding runs ahead in threads while the network computes."""
+"""Name what is in pictures: on a CPU each core reads and computes its share, elsewhere threads read ahead."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from convatlas.allocator import keep_memory
 from convatlas.data.images import ImageError
 from convatlas.data.pixels import normalize
 from convatlas.data.seen import seen_pixels
+from convatlas.data.threads import own_cores
 from convatlas.errors import ConvAtlasError
 from convatlas.inference.pictures import Picture
 from convatlas.weights.classifier import Classifier
 
 _AHEAD = 3  # batches that are decoded while one is computed
+_MANY = 64  # pictures from which the machine is taken for this work alone
+
+T = TypeVar("T")
+Found = TypeVar("Found")
+Read = Callable[[Picture], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +66,73 @@ def predict(
     batch: int = 16,
     workers: int | None = None,
 ) -> Iterator[Prediction]:
-    """One prediction a picture, in order. A picture that cannot be read gives its error, and the rest goes on."""
+    """One prediction a picture, in order. A picture that cannot be read gives its error, and the rest goes on.
+
+    workers: threads that read ahead while one batch is computed. Without it, a plain model on a CPU runs in lanes
+    instead: each core reads its share of a batch and computes it, and no core waits for another.
+    """
     read = reader(classifier)
     batch = max(1, min(batch, len(pictures)))
-    parts = [pictures[i : i + batch] for i in range(0, len(pictures), batch)]
-    with ThreadPoolExecutor(workers or min(16, os.cpu_count() or 1)) as pool:
-        waiting: deque[list[Future[np.ndarray]]] = deque()
+    lanes = _lanes(classifier, pictures, batch) if workers is None else 1
+    if lanes == 1:
+        yield from _ahead(classifier, read, _parts(pictures, batch), top, workers)
+        return
+    if len(pictures) >= _MANY:
+        keep_memory()
+    size = -(-batch // lanes)
 
-        def submit(part: Sequence[Picture]) -> None:
-            waiting.append([pool.submit(read, picture) for picture in part])
+    def answer(part: Sequence[Picture]) -> list[Prediction]:
+        return _answer(classifier, part, [_outcome(read, picture) for picture in part], top)
 
-        for part in parts[:_AHEAD]:
-            submit(part)
-        try:
-            for nth, part in enumerate(parts):
-                if nth + _AHEAD < len(parts):
-                    submit(parts[nth + _AHEAD])
-                yield from _answer(classifier, part, waiting.popleft(), top)
-        finally:  # a caller that stops early does not wait for what it will not see
-            pool.shutdown(wait=False, cancel_futures=True)
+    share = max(1, torch.get_num_threads() // lanes)
+    with ThreadPoolExecutor(lanes, "predict", own_cores, (share,)) as pool:
+        for found in _in_order(pool, answer, _parts(pictures, size), 2 * lanes):
+            yield from found
 
 
-def reader(classifier: Classifier) -> Callable[[Picture], np.ndarray]:
+def _lanes(classifier: Classifier, pictures: Sequence[Picture], batch: int) -> int:
+    """How many threads go all the way from a file to an answer; 1 where the network is better fed by others."""
+    plain = classifier.answer is classifier.model and classifier.device.type == "cpu"
+    distant = any(picture.distant for picture in pictures)  # whose lane would wait for the network
+    return min(torch.get_num_threads(), batch) if plain and not distant else 1
+
+
+def _ahead(
+    classifier: Classifier,
+    read: Read,
+    parts: Sequence[Sequence[Picture]],
+    top: int,
+    workers: int | None,
+) -> Iterator[Prediction]:
+    """Threads read while the caller's thread has a whole batch computed."""
+    pictures = [picture for part in parts for picture in part]
+    count = workers or min(16, os.cpu_count() or 1)
+    with ThreadPoolExecutor(count, "read", own_cores) as pool:
+        ahead = _AHEAD * len(parts[0])
+        outcomes = _in_order(pool, lambda picture: _outcome(read, picture), pictures, ahead)
+        for part in parts:
+            yield from _answer(classifier, part, [next(outcomes) for _ in part], top)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, job: Callable[[T], Found], items: Sequence[T], ahead: int
+) -> Iterator[Found]:
+    """What `job` gives for each item, in order, `ahead` of them in the making."""
+    waiting: deque[Future[Found]] = deque(pool.submit(job, item) for item in items[:ahead])
+    try:
+        rest = iter(items[ahead:])
+        while waiting:
+            waiting.extend(pool.submit(job, item) for item in itertools.islice(rest, 1))
+            yield waiting.popleft().result()
+    finally:  # a caller that stops early does not wait for what it will not see
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _parts(pictures: Sequence[Picture], size: int) -> list[Sequence[Picture]]:
+    return [pictures[i : i + size] for i in range(0, len(pictures), size)]
+
+
+def reader(classifier: Classifier) -> Read:
     """The function from a picture to the uint8 pixels (H, W, C) that the network sees."""
     c = classifier
     return lambda picture: seen_pixels(
@@ -103,24 +157,27 @@ def sample(classifier: Classifier, pictures: Sequence[Picture], count: int = 64)
     return normalize(images, classifier.preprocessing)
 
 
+def _outcome(read: Read, picture: Picture) -> np.ndarray | str:
+    """Its pixels, or why there are none."""
+    try:
+        return read(picture)
+    except ImageError as error:
+        return error.reason
+    except (ConvAtlasError, OSError, MemoryError) as error:
+        return str(error) or type(error).__name__
+
+
 def _answer(
-    classifier: Classifier, part: Sequence[Picture], futures: list[Future[np.ndarray]], top: int
-) -> Iterator[Prediction]:
-    errors: dict[int, str] = {}
-    pixels: list[np.ndarray] = []
-    for i, future in enumerate(futures):
-        try:
-            pixels.append(future.result())
-        except ImageError as error:
-            errors[i] = error.reason
-        except (ConvAtlasError, OSError, MemoryError) as error:
-            errors[i] = str(error) or type(error).__name__
+    classifier: Classifier, part: Sequence[Picture], outcomes: Sequence[np.ndarray | str], top: int
+) -> list[Prediction]:
+    pixels = [outcome for outcome in outcomes if not isinstance(outcome, str)]
     probabilities = iter(_probabilities(classifier, pixels))
-    for i, picture in enumerate(part):
-        if i in errors:
-            yield Prediction(picture.name, error=errors[i])
-        else:
-            yield Prediction(picture.name, best(next(probabilities), classifier.classes, top))
+    return [
+        Prediction(picture.name, error=outcome)
+        if isinstance(outcome, str)
+        else Prediction(picture.name, best(next(probabilities), classifier.classes, top))
+        for picture, outcome in zip(part, outcomes, strict=True)
+    ]
 
 
 def _probabilities(classifier: Classifier, pixels: list[np.ndarray]) -> Tensor:

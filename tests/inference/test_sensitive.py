@@ -75,14 +75,14 @@ def test_the_search_keeps_layers_where_int8_alone_is_outside_of_its_bounds(bench
         return found
 
     probe = search(1.0)
-    probe.bench.quantized = bench.quantized
+    probe.bench.made = bench.made
     assert probe.attempt(Plan("openvino", "int8"))
     alone = probe.report.rows[-1].verdict
     assert probe.attempt(Plan("openvino", "int8", kept=2))
     two = probe.report.rows[-1].verdict
     assert alone is not None and two is not None and two.difference < alone.difference
     real = search((alone.difference + two.difference) / 2)
-    real.bench.quantized = bench.quantized
+    real.bench.made = bench.made
     real._try_engine(OpenVino())
     assert [row.plan.kept for row in real.report.rows] == [0, 2]
     assert [plan.kept for plan in real.passed] == [2]

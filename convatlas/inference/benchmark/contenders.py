@@ -143,7 +143,7 @@ def ours_each(
         model, example, engines=("onednn", "winograd", "onnxruntime", "openvino"), bounds=free, group=group
     )
     search.begin(evidence(images, search.example, CHECKED))
-    search.bench.quantized = made
+    search.bench.made = made
     search.run(seconds)
     best: dict[str, Call] = {}
     for precision in ("float32", "bf16", "int8"):

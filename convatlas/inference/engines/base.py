@@ -64,8 +64,8 @@ class Workbench:
     calibration: Tensor
     device: torch.device
     notes: list[str] = field(default_factory=list)
-    # int8 models by engine, made once and used by all its plans
-    quantized: dict[str, object] = field(default_factory=dict)
+    # converted and quantized models by engine, made once and used by all its plans
+    made: dict[str, object] = field(default_factory=dict)
 
     @cached_property
     def recording(self) -> Recording:
@@ -90,11 +90,6 @@ class Workbench:
     def onnx_model(self) -> onnx.ModelProto:
         """The simplified recording as ONNX with a batch of any size."""
         return _onnx(self.recording)
-
-    @cached_property
-    def rounded_onnx_model(self) -> onnx.ModelProto:
-        """The same of `rounded`."""
-        return _onnx(self.rounded)
 
 
 def _onnx(recording: Recording) -> onnx.ModelProto:

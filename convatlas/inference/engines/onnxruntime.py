@@ -17,6 +17,8 @@ from convatlas.machine import machine
 if TYPE_CHECKING:
     import onnx
 
+INT8 = "onnxruntime, int8"
+
 
 class OnnxRuntime(Engine):
     """One session; its `run` may be called from many threads."""
@@ -35,9 +37,9 @@ class OnnxRuntime(Engine):
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
         model = bench.onnx_model
         if plan.precision == "int8":
-            if self.name not in bench.quantized:
-                bench.quantized[self.name] = quantize(model, bench.calibration)
-            model = bench.quantized[self.name]  # type: ignore[assignment]
+            if INT8 not in bench.made:
+                bench.made[INT8] = quantize(model, bench.calibration)
+            model = bench.made[INT8]  # type: ignore[assignment]
         run = session_runner(model.SerializeToString(), plan.threads)
         return lambda _batch: run
 
