@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from convatlas.data.exact import crop_of_jpeg
 from convatlas.data.images import MAX_PIXELS, read_image
 from convatlas.data.jpeg import Frame, cut, read_frame
 from convatlas.data.pixels import crop_pixels
@@ -82,8 +83,10 @@ def decode_crop(data: bytes, plan: Plan, out: np.ndarray, name: str, *, fast: bo
 def exact_pixels(data: bytes, name: str, preprocessing: Preprocessing) -> np.ndarray:
     """The pixels of `crop_pixels(read_image(data))`, bit for bit, a JPEG twice as fast: uint8 (H, W, C).
 
-    libjpeg-turbo without its shortcuts gives what Pillow gives; the resizing is Pillow's. Raises ImageError.
+    libjpeg-turbo without its shortcuts gives what Pillow gives. Raises ImageError.
     """
+    if (crop := crop_of_jpeg(data, preprocessing)) is not None:
+        return crop
     pixels = decode_whole(data, name, fast=False, keep=False)
     image = read_image(data, name) if pixels is None else Image.fromarray(pixels)
     return crop_pixels(image, preprocessing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,22 @@ from convatlas.data.decode import exact_pixels  # noqa: E402
 from convatlas.data.images import ImageError, read_image  # noqa: E402
 from convatlas.data.pixels import crop_pixels  # noqa: E402
 from convatlas.define.preprocessing import NAMED  # noqa: E402
+
+
+def test_other_sizes_and_filters_are_pillows_too(shared_data: Path) -> None:
+    base = NAMED["torchvision"]
+    others = [
+        dataclasses.replace(base, interpolation="bicubic", resize=320, crop=288),
+        dataclasses.replace(base, resize=600, crop=400),
+        dataclasses.replace(base, resize=(131, 97), crop=None),
+    ]
+    for path in sorted((shared_data / "photos/imagenet-sample").iterdir())[::25]:
+        data = path.read_bytes()
+        for p in others:
+            assert np.array_equal(exact_pixels(data, path.name, p), crop_pixels(read_image(data), p)), (
+                path,
+                p,
+            )
 
 
 @pytest.mark.parametrize("folder", ["photos/imagenet-sample", "odd-images", "photos/ants-bees/train/ants"])

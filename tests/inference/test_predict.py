@@ -46,7 +46,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_picture_gets_the_answer_that_it_gets_alone(tiny: Classifier, folder: Path) -> None:
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_every_picture_gets_the_answer_that_it_gets_alone(
+    tiny: Classifier, folder: Path, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether others read ahead, or each core reads and computes."""
+    monkeypatch.setattr("convatlas.inference.predict._lanes", lambda *_: cores)
     found = pictures([str(folder)])
     answers = list(predict(tiny, found, batch=3, top=2))
     assert [a.path for a in answers] == [p.name for p in found]
@@ -105,7 +110,11 @@ def test_addresses_are_fetched_and_a_dead_one_says_so(tiny: Classifier, folder: 
     assert "cannot be fetched" in str(answers[1].error)
 
 
-def test_a_caller_may_stop_early(tiny: Classifier, folder: Path) -> None:
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_caller_may_stop_early(
+    tiny: Classifier, folder: Path, cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convatlas.inference.predict._lanes", lambda *_: cores)
     answers = predict(tiny, pictures([str(folder)] * 50), batch=4)
     next(answers)
     answers.close()  # returns at once: what was not begun is not read
