@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convatlas.cli import options
+from convatlas.errors import MisuseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,7 @@ def opened(
     if (Path(target) / "classic.safetensors").is_file():
         from convatlas.evaluation.classic.model import FILE, open_baseline
 
+        _refuse_options_of_networks(target, args)
         return open_baseline(Path(target) / FILE, device)
     classifier = open_classifier(target, args.weights, preprocess=args.preprocess, device=device)
     if args.fast or args.precision != "float32":
@@ -57,6 +59,17 @@ def opened(
     for note in classifier.notes if say else ():
         options.say(f"{classifier.name}: {note}")
     return classifier
+
+
+def _refuse_options_of_networks(target: str, args: argparse.Namespace) -> None:
+    """What has no layers cannot be made faster; to pass over the wish in silence would look as if it had been met."""
+    asked = {"--fast": args.fast, "--precision": args.precision != "float32"}
+    asked |= {"--weights": args.weights is not None, "--preprocess": args.preprocess is not None}
+    if wrong := [option for option, given in asked.items() if given]:
+        raise MisuseError(
+            f"{target}: a classical baseline, which has no layers: {', '.join(wrong)} would change nothing; "
+            "leave it out, or name the baseline in a command of its own"
+        )
 
 
 def _faster(

@@ -125,6 +125,9 @@ def test_a_run_is_trained_evaluated_and_used_like_a_network(
         assert open_baseline(out / FILE).classes == tuple("0123456789")
     assert main(["explain", str(out), "--method", "filters", "-o", str(tmp_path / "seen")]) == 2
     assert "no layers" in capsys.readouterr().err
+    for option in ("--fast", "--precision=bf16", "--preprocess=tf"):
+        assert main(["evaluate", str(out), option]) == 2
+        assert f"{option.partition('=')[0]} would change nothing" in capsys.readouterr().err
     assert main(["train", "hog+logistic", "--out", str(out)]) == 2  # a run is not written over
     capsys.readouterr()
 
