@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from convatlas.weights.classifier import Classifier
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """--weights --preprocess --device --fast --precision."""
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """--weights --preprocess --device."""
     options.weights(parser)
     parser.add_argument(
         "--preprocess",
@@ -26,6 +26,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="torchvision, caffe, tf, or fields such as tf,resize=292,crop=256 (default: what the weights say)",
     )
     options.device(parser)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """--weights --preprocess --device --fast --precision."""
+    add_source(parser)
     parser.add_argument(
         "--fast", action="store_true", help="find the fastest form of the network for this machine first"
     )

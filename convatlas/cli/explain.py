@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from convatlas.cli import options
+from convatlas.cli import classifiers, options
 
 HELP = (
     "See what a network looks at: filters, feature maps, deconvnet, occlusion, saliency, Grad-CAM, and more."
@@ -46,13 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a class's name or number (default: what the network says)",
     )
     parser.add_argument("--png", action="store_true", help="write PNG instead of SVG")
-    options.weights(parser)
-    parser.add_argument(
-        "--preprocess",
-        metavar="P",
-        help="torchvision, caffe, tf, or fields such as tf,resize=292,crop=256 (default: what the weights say)",
-    )
-    options.device(parser)
+    classifiers.add_source(parser)
     options.batch(parser, default=32)
     options.seed(parser)
     parser.add_argument(

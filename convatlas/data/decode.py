@@ -9,7 +9,6 @@ paper's protocol goes through `convatlas.data.pixels`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +21,7 @@ from convatlas.data.exact import crop_of_jpeg
 from convatlas.data.images import MAX_PIXELS, read_image
 from convatlas.data.jpeg import Frame, cut, read_frame
 from convatlas.data.pixels import crop_pixels
+from convatlas.data.scratch import Scratch
 from convatlas.define.preprocessing import Preprocessing
 
 # left, top, width, height in the upright picture, chosen for its width and height
@@ -34,22 +34,6 @@ LARGE = 1_500_000
 
 # a cut that saves less than this is not worth the copy of the file
 _WORTH_A_CUT = 0.97
-
-
-class Scratch(threading.local):
-    """Memory that a thread decodes into again and again: fresh pages cost as much as a tenth of a decode."""
-
-    def __init__(self) -> None:
-        self.whole = np.empty(0, np.uint8)
-        self.part = np.empty(0, np.uint8)
-
-    def room(self, name: str, count: int) -> np.ndarray:
-        """At least `count` bytes."""
-        memory: np.ndarray = getattr(self, name)
-        if memory.size < count:
-            memory = np.empty(count + count // 4, np.uint8)
-            setattr(self, name, memory)
-        return memory
 
 
 _scratch = Scratch()
@@ -100,7 +84,7 @@ def crop_resize(pixels: np.ndarray, box: Box, out: np.ndarray) -> None:
         out[:] = part
         return
     if not part.flags.c_contiguous:  # the vector code takes pixels without gaps only
-        packed = _scratch.room("part", part.size)[: part.size].reshape(part.shape)
+        packed = _scratch.room("part", part.size).reshape(part.shape)
         packed[:] = part
         part = packed
     # the out= form of F.interpolate(..., mode="bilinear", antialias=True): straight into the batch

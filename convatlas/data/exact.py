@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import simplejpeg
 
@@ -11,6 +9,7 @@ from convatlas.data.images import MAX_PIXELS
 from convatlas.data.jpeg import cut, read_frame
 from convatlas.data.pixels import centre_box, resized
 from convatlas.data.resample import FILTERS, across_first, plan, resize_crop
+from convatlas.data.scratch import Scratch
 from convatlas.define.preprocessing import Preprocessing
 
 # rows that are decoded below the last one that is used: smooth upsampling of color looks one row down
@@ -19,19 +18,7 @@ _BELOW = 2
 _WORTH_A_CUT = 0.97
 
 
-class _Memory(threading.local):
-    """Pixels are decoded into the same pages again and again."""
-
-    def __init__(self) -> None:
-        self.pixels = np.empty(0, np.uint8)
-
-    def take(self, count: int) -> np.ndarray:
-        if self.pixels.size < count:
-            self.pixels = np.empty(count + count // 4, np.uint8)
-        return self.pixels[:count]
-
-
-_memory = _Memory()
+_scratch = Scratch()
 
 
 def crop_of_jpeg(data: bytes, preprocessing: Preprocessing) -> np.ndarray | None:
@@ -57,7 +44,7 @@ def crop_of_jpeg(data: bytes, preprocessing: Preprocessing) -> np.ndarray | None
         return None
     rows = plan(frame.height, size[1], box[1], box[3] - box[1], p.interpolation).stop + _BELOW
     short = frame.one_pass and rows < _WORTH_A_CUT * frame.height
-    memory = _memory.take((rows if short else frame.height) * frame.width * 4)
+    memory = _scratch.room("pixels", (rows if short else frame.height) * frame.width * 4)
     try:
         pixels = simplejpeg.decode_jpeg(
             cut(data, frame, rows) if short else data,

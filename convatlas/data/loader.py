@@ -26,6 +26,7 @@ from convatlas.data.memory import Store, store_of
 from convatlas.data.pixels import crop_pixels
 from convatlas.data.randomness import Draws, epoch_order
 from convatlas.data.sets import Dataset, FileSet, TensorSet
+from convatlas.data.threads import own_cores
 from convatlas.define.preprocessing import Preprocessing
 from convatlas.errors import MisuseError
 
@@ -143,7 +144,7 @@ class Loader:
 
     def _from_files(self, parts: list[Tensor], epoch: int) -> Iterator[Batch]:
         assert isinstance(self.dataset, FileSet)
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
+        pool = ThreadPoolExecutor(self.workers, "decode", own_cores)
         pending: deque[tuple[Tensor, np.ndarray, list[Future[list[bool]]]]] = deque()
         waiting = iter(parts)
         try:

@@ -9,13 +9,14 @@ the weights are two halves, of which every sum is a whole number below 2^24 and 
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from convatlas.data.scratch import Scratch
 
 _PLACES = 22  # binary places of Pillow's weights: 32, less 8 of a byte, less 2 for overshooting filters
 _LOW = 7  # of them in the lower half; sums of either half then stay below 2^24
@@ -95,21 +96,11 @@ def plan(before: int, after: int, first: int, count: int, name: str) -> Pass:
         )
 
 
-class _Room(threading.local):
-    """Memory that a thread uses again and again: fresh pages cost more than the arithmetic."""
-
-    def __init__(self) -> None:
-        self.memory: dict[str, Tensor] = {}
-
-    def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        size = shape[0] * shape[1]
-        memory = self.memory.get(name)
-        if memory is None or len(memory) < size:
-            memory = self.memory[name] = torch.empty(size + size // 4, dtype=dtype)
-        return memory[:size].view(shape)
+_scratch = Scratch()
 
 
-_room = _Room()
+def _room(name: str, shape: tuple[int, int], kind: type[np.generic]) -> Tensor:
+    return torch.from_numpy(_scratch.room(name, shape[0] * shape[1], kind)).view(shape)
 
 
 @torch.inference_mode()
@@ -130,7 +121,7 @@ def resize_crop(
     ]
     columns, middle = _across(source, across), box[2] - box[0]
     out = np.empty((box[3] - box[1], middle, 3), np.uint8)
-    rows = _room.take("rows", (columns.shape[0], 4 * middle), torch.float32)
+    rows = _room("rows", (columns.shape[0], 4 * middle), np.float32)
     rows.copy_(columns.view(torch.uint8))
     step = max(1, _BLOCK // (4 * middle))
     for top in range(0, len(out), step):
@@ -145,13 +136,13 @@ def _across(source: Tensor, across: Pass) -> Tensor:
     """The first pass: pixels (H, W) as int32 to (H, w). Columns become rows, so that a sum runs over whole rows."""
     height, width = source.shape
     count = across.index.shape[1]
-    result = _room.take("middle", (height, count), torch.int32)
+    result = _room("middle", (height, count), np.int32)
     step = max(1, _BLOCK // (4 * max(count, 1)))
     for top in range(0, height, step):
         part = source[top : top + step]
-        turned = _room.take("turned", (width, len(part)), torch.int32)
+        turned = _room("turned", (width, len(part)), np.int32)
         turned.copy_(part.T)
-        table = _room.take("table", (width, 4 * len(part)), torch.float32)
+        table = _room("table", (width, 4 * len(part)), np.float32)
         table.copy_(turned.view(torch.uint8))
         found = torch.from_numpy(_bytes(table, across.index, across.weights, across.clip))
         result[top : top + step].copy_(found.view(torch.int32).T)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convatlas.lazy import lazily
+
 if TYPE_CHECKING:
     from convatlas.explain.methods import METHODS, Asked
     from convatlas.explain.report import explain
@@ -17,9 +19,4 @@ _HOME = {"METHODS": "methods", "Asked": "methods", "explain": "report"}
 __all__ = ["METHODS", "Asked", "explain"]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazily(__name__, _HOME)

@@ -5,8 +5,9 @@ Names are resolved lazily, so that `convatlas.weights.header` can be read in an 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from convatlas.lazy import lazily
 
 if TYPE_CHECKING:
     from convatlas.weights.checkpoint import Checkpoint, LoadReport, load_checkpoint, open_checkpoint
@@ -50,11 +51,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)
