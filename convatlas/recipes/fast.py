@@ -29,14 +29,14 @@ def digits() -> Recipe:
 
 
 def mnist() -> Recipe:
-    """MNIST and Fashion-MNIST with LeNet-5 and its like: 99 % of MNIST in 3 epochs, thanks to Muon's orthogonal steps."""
+    """MNIST and Fashion-MNIST with LeNet-5 and its like: 99 % of MNIST in 2 epochs, thanks to Muon's orthogonal steps."""
     return Recipe(
         name="fast mnist",
         source="ConvAtlas; benchmarks/reports; Jordan et al. 2024 (Muon)",
-        epochs=3,
+        epochs=2,
         batch=512,
         optimizer="muon",
-        lr=0.05,
+        lr=0.08,
         schedule="one_cycle",
         peak=0.3,
         augmentation=Augmentation(padding=1),
