@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from convatlas.cli import classifiers, options
 
 if TYPE_CHECKING:
     from convatlas.inference.predict import Prediction
+
+    Show = Callable[[Prediction], None]
+
+_SOON_OVER = 32  # pictures
 
 HELP = "Name what is in pictures: files, folders, patterns, URLs, or - for standard input."
 EXAMPLES = """\
@@ -48,30 +53,67 @@ def run(args: argparse.Namespace) -> int:
         args.target, args, batch=min(args.batch, len(found)), sample=lambda c: sample(c, found)
     )
     failed = done = 0
-    for prediction in _watched(predict(classifier, found, top=args.top, batch=args.batch), len(found)):
-        done += 1
-        failed += prediction.error is not None
-        if args.json:
-            options.print_json(prediction.to_dict(), indent=None)
-        else:
-            print(_line(prediction), flush=True)
+    with _printer([picture.name for picture in found], as_json=args.json) as show:
+        for prediction in predict(classifier, found, top=args.top, batch=args.batch):
+            done += 1
+            failed += prediction.error is not None
+            show(prediction)
     if failed or done > 1:
         options.say(f"{done - failed} read, {failed} could not be read" if failed else f"{done} read")
     return 1 if failed == done else 0
 
 
+@contextmanager
+def _printer(names: list[str], *, as_json: bool) -> Iterator[Show]:
+    """What prints a prediction: a table that grows above a progress bar on a terminal, plain lines elsewhere.
+
+    The bar is on stderr where stdout goes into a file or a pipe, and absent where nobody looks or it is soon over.
+    """
+    table = sys.stdout.isatty() and not as_json
+    if len(names) < _SOON_OVER or not (table or (sys.stderr.isatty() and not sys.stdout.isatty())):
+        if table:
+            yield lambda prediction: print(_row(prediction, _width(names)), flush=True)
+        else:
+            yield lambda prediction: _print(prediction, as_json=as_json)
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=not table), transient=True) as bar:
+        task, width = bar.add_task("predicting", total=len(names)), _width(names)
+
+        def show(prediction: Prediction) -> None:
+            if table:
+                bar.console.out(_row(prediction, width)[: bar.console.width], highlight=False)
+            else:
+                _print(prediction, as_json=as_json)
+            bar.advance(task)
+
+        yield show
+
+
+def _print(prediction: Prediction, *, as_json: bool) -> None:
+    if as_json:
+        options.print_json(prediction.to_dict(), indent=None)
+    else:
+        print(_line(prediction), flush=True)
+
+
 def _line(prediction: Prediction) -> str:
+    """For programs: fields between tabs, the path as it was given."""
     if prediction.error is not None:
         return f"{prediction.path}\tcannot be read: {prediction.error}"
     return prediction.path + "\t" + "  ".join(f"{g.label} {g.probability:.1%}" for g in prediction.guesses)
 
 
-def _watched(predictions: Iterator[Prediction], total: int) -> Iterator[Prediction]:
-    """The same, with a progress bar on stderr where a person looks and stdout goes elsewhere."""
-    if total < 32 or not sys.stderr.isatty() or sys.stdout.isatty():
-        yield from predictions
-        return
-    from rich.console import Console
-    from rich.progress import track
+def _row(prediction: Prediction, width: int) -> str:
+    """For eyes: columns, a long path by its end."""
+    path = prediction.path if len(prediction.path) <= width else "…" + prediction.path[1 - width :]
+    if prediction.error is not None:
+        return f"{path:<{width}}  cannot be read: {prediction.error}"
+    cells = (f"{g.probability:>6.1%} {g.label:<18}" for g in prediction.guesses)
+    return f"{path:<{width}}  {'  '.join(cells)}".rstrip()
 
-    yield from track(predictions, "predicting", total=total, console=Console(stderr=True))
+
+def _width(names: list[str]) -> int:
+    return min(36, max(map(len, names)))
