@@ -10,7 +10,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,7 @@ from convatlas.data.memory import Store, store_of
 from convatlas.data.pixels import crop_pixels
 from convatlas.data.randomness import Draws, epoch_order
 from convatlas.data.sets import Dataset, FileSet, TensorSet
-from convatlas.data.threads import own_cores
+from convatlas.data.threads import core_pool
 from convatlas.define.preprocessing import Preprocessing
 from convatlas.errors import MisuseError
 
@@ -144,7 +144,7 @@ class Loader:
 
     def _from_files(self, parts: list[Tensor], epoch: int) -> Iterator[Batch]:
         assert isinstance(self.dataset, FileSet)
-        pool = ThreadPoolExecutor(self.workers, "decode", own_cores)
+        pool = core_pool(self.workers, "decode")
         pending: deque[tuple[Tensor, np.ndarray, list[Future[list[bool]]]]] = deque()
         waiting = iter(parts)
         try:

@@ -1,21 +1,29 @@
-"""Threads that share the machine by taking a core each, instead of each asking for all of them."""
+"""Pools of threads that share the machine by taking some cores each, instead of each asking for all of them."""
 
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-_lock = threading.Lock()
 
+def core_pool(threads: int, name: str, cores: int = 1) -> ThreadPoolExecutor:
+    """A pool of `threads` threads, all running, in each of which torch computes on `cores` cores.
 
-def own_cores(count: int = 1) -> None:
-    """Let this thread compute on `count` cores, whatever other threads have: an initializer for a pool of threads."""
-    with _lock:
-        # a thread's first call takes the process's number: before ours is set, not after
-        before = torch.get_num_threads()
-        torch.set_num_threads(count)
-        # torch also notes the number for threads to come: another thread writes down what it was
-        other = threading.Thread(target=torch.set_num_threads, args=(before,))
-        other.start()
-        other.join()
+    Everyone else's number of cores stays what it is.
+    """
+    before = torch.get_num_threads()
+    ready = threading.Barrier(threads + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread's first call takes the process's number: before ours is set, not after
+        torch.set_num_threads(cores)  # of this thread; but torch also notes it for threads to come
+        ready.wait()
+
+    pool = ThreadPoolExecutor(threads, name, begin)
+    for _ in range(threads):  # a thread is made for each: none is idle before all are ready
+        pool.submit(lambda: None)
+    ready.wait()
+    torch.set_num_threads(before)
+    return pool

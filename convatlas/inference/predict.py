@@ -18,12 +18,13 @@ from convatlas.allocator import keep_memory
 from convatlas.data.images import ImageError
 from convatlas.data.pixels import normalize
 from convatlas.data.seen import seen_pixels
-from convatlas.data.threads import own_cores
+from convatlas.data.threads import core_pool
 from convatlas.errors import ConvAtlasError
 from convatlas.inference.pictures import Picture
 from convatlas.weights.classifier import Classifier
 
 _AHEAD = 3  # batches that are decoded while one is computed
+_READERS = 16  # threads at the most that read ahead
 _MANY = 64  # pictures from which the machine is taken for this work alone
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ def predict(
         return _answer(classifier, part, [_outcome(read, picture) for picture in part], top)
 
     share = max(1, torch.get_num_threads() // lanes)
-    with ThreadPoolExecutor(lanes, "predict", own_cores, (share,)) as pool:
+    with core_pool(lanes, "predict", share) as pool:
         for found in _in_order(pool, answer, _parts(pictures, size), 2 * lanes):
             yield from found
 
@@ -106,8 +107,9 @@ def _ahead(
 ) -> Iterator[Prediction]:
     """Threads read while the caller's thread has a whole batch computed."""
     pictures = [picture for part in parts for picture in part]
-    count = workers or min(16, os.cpu_count() or 1)
-    with ThreadPoolExecutor(count, "read", own_cores) as pool:
+    distant = any(picture.distant for picture in pictures)  # waiting takes no core
+    count = workers or min(_READERS, len(pictures) if distant else os.cpu_count() or 1)
+    with core_pool(count, "read") as pool:
         ahead = _AHEAD * len(parts[0])
         outcomes = _in_order(pool, lambda picture: _outcome(read, picture), pictures, ahead)
         for part in parts:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
+from convatlas.data.threads import core_pool
 from convatlas.inference.engines import Plan, Runner
 
 # sizes of batch for which a runner is kept; each may hold a compiled copy
@@ -23,7 +23,7 @@ class Tiled:
         self._make = make
         self._runners: dict[int, Runner] = {}
         self._lock = threading.Lock()
-        self._pool = self._start_pool() if plan.instances > 1 else None
+        self._pool = core_pool(plan.instances, "convatlas", plan.threads) if plan.instances > 1 else None
 
     def __call__(self, images: Tensor) -> Tensor:
         size = self.plan.tile or -(-len(images) // self.plan.instances)
@@ -50,19 +50,3 @@ class Tiled:
             filling = piece[-1:].expand(size - count, *piece.shape[1:])
             return run(torch.cat([piece, filling]))[:count]
         return torch.cat([self._run(part) for part in piece.split(size)])
-
-    def _start_pool(self) -> ThreadPoolExecutor:
-        before, threads = torch.get_num_threads(), self.plan.threads
-        barrier = threading.Barrier(self.plan.instances + 1)
-
-        def begin() -> None:
-            torch.get_num_threads()  # a thread's first call takes the process's number: before ours is set, not after
-            torch.set_num_threads(threads)  # of this thread; but torch also notes it for threads to come
-            barrier.wait()
-
-        pool = ThreadPoolExecutor(self.plan.instances, "convatlas", begin)
-        for _ in range(self.plan.instances):
-            pool.submit(lambda: None)
-        barrier.wait()
-        torch.set_num_threads(before)
-        return pool
