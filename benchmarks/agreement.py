@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--calibration", type=Path, required=True)
     parser.add_argument("--most", type=int, default=250)
-    parser.add_argument("--engines", default="folded,onednn,onnxruntime,openvino")
+    parser.add_argument("--engines", default="folded,onednn,winograd,onnxruntime,openvino")
     parser.add_argument("--calibrate", type=int, default=100)
     args = parser.parse_args()
     classifier = open_classifier(args.network, args.weights)

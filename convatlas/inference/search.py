@@ -152,8 +152,8 @@ class Search:
     def _keep_layers(self, one: Engine, plan: Plan) -> None:
         """Where int8 is outside of its bounds: leave the layers in floating point that matter most, few first."""
         for kept in one.keeps:
-            row = self.report.rows[-1]
-            judged = row.plan.precision == "int8" and row.plan.engine == one.name and row.verdict is not None
+            rows = [r for r in self.report.rows if (r.plan.engine, r.plan.precision) == (one.name, "int8")]
+            judged = bool(rows) and rows[-1].verdict is not None  # else it could not be made at all
             if not judged or self.attempt(replace(plan, kept=kept)):
                 return
 

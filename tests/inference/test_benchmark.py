@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -125,3 +126,28 @@ def test_a_machine_that_tells_no_energy_is_told_so(tmp_path: Path) -> None:
     joules, note = meter(CPU, tmp_path)
     assert joules is None
     assert "not told" in note
+
+
+def test_an_interrupt_ends_the_workers_at_once(tmp_path: Path) -> None:
+    """The worker is in the middle of a search of half a minute; nobody waits for that."""
+    images = tmp_path / "images.pt"
+    torch.save(torch.randn(4, 3, 32, 32), images)
+
+    def alarm(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    def search(process: Process) -> None:
+        with process:
+            process.ask("model", library="convatlas", name="resnet20", images=str(images))
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            process.ask("prepare", name="x", kind="convatlas-plain", precision="float32", batch=1, seconds=30)
+
+    before = signal.signal(signal.SIGALRM, alarm)
+    worker = Process()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            search(worker)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert worker._process.returncode == -signal.SIGKILL

@@ -199,6 +199,17 @@ def test_one_image_is_too_few_for_int8_and_said(network) -> None:
     assert "int8 not tried: 1 images are too few" in str(run.report)
 
 
+def test_int8_without_images_is_not_tried_and_float32_answers(network) -> None:
+    if ENGINES["openvino"].missing():
+        pytest.skip("OpenVINO is not installed")
+    model = network("lenet5")
+    images = torch.randn(2, 1, 32, 32)
+    run = quick(model, images, "int8", engines=("openvino",))
+    assert run.plan.engine == "eager"
+    with torch.no_grad():
+        assert torch.equal(run(images), model(images))
+
+
 def test_broken_images_are_left_out_and_said(network) -> None:
     good = torch.randn(6, 1, 32, 32)
     bad = good.clone()

@@ -23,7 +23,7 @@ from convatlas.inference.search import Search
 
 Call = Callable[[Tensor], Tensor]
 PLAIN_TORCH = ("eager", "folded", "onednn", "winograd", "cudagraph")
-# images on which our candidates are checked and calibrated here
+# images on which int8 is calibrated here, the peers' and ours, and on which our candidates are checked
 CHECKED = 16
 
 
@@ -44,9 +44,9 @@ def prepare(
     if kind in {"torchvision", "timm", "eager"}:
         return eager(model, precision)
     if kind == "onnxruntime":
-        return onnxruntime_documented(model, example, precision, images, made)
+        return onnxruntime_documented(model, example, precision, images[:CHECKED], made)
     if kind == "openvino":
-        return openvino_documented(model, example, precision, images, made)
+        return openvino_documented(model, example, precision, images[:CHECKED], made)
     if kind in {"convatlas", "convatlas-plain"}:
         engines = PLAIN_TORCH if kind == "convatlas-plain" else None
         search = Search(model, example, precision, engines=engines)

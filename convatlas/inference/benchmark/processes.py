@@ -57,6 +57,8 @@ class Process:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # it is dead already, and what was not sent is lost
                 self._process.stdin.close()
+        if kind is not None:  # interrupted or failed: what it computes now, nobody waits for
+            self._process.kill()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
