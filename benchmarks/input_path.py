@@ -1,8 +1,8 @@
 """Images per second of the input path: random resized crop to 224, flip, normalize, in batches of 64.
 
-    python benchmarks/input_path.py PHOTOS [--workers 2] [--rounds 7] [--images 500] [--json]
+    python benchmarks/input_path.py PHOTOS... [--workers 2] [--rounds 7] [--images 500] [--json | --report]
 
-PHOTOS is a folder of JPEGs (any depth). All sides read the same files with the same number of workers, take turns in
+PHOTOS are folders of JPEGs (any depth). All sides read the same files with the same number of workers, take turns in
 one process, and are reported as the median over the rounds with the spread, in images a second of wall time and in
 milliseconds of CPU time an image (all threads and workers), which another job on the machine disturbs less. Sides:
 
@@ -10,7 +10,7 @@ milliseconds of CPU time an image (all threads and workers), which another job o
     ours       convatlas Loader (threads), then flip and normalization of the whole batch on the CPU: the same output
     bytes      convatlas Loader alone: uint8 batches, as a GPU takes them
     processes  the decoding of `ours` in a DataLoader with worker processes: why the loader has threads
-    decode     libjpeg-turbo alone, whole pictures, settings of `ours`, nothing kept
+    decode     libjpeg-turbo alone, whole pictures, the fast DCT and upsampling of `ours`, nothing kept
     held       `bytes` when the decoded set is held in memory, from the second epoch on
 """
 
@@ -34,11 +34,13 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
+from training_common import report
 
 from convatlas.data import Augmentation, FileSet, Loader, batch_generator
 from convatlas.data.augment import augment
 from convatlas.data.decode import decode_crop
 from convatlas.data.geometry import training_box
+from convatlas.data.jpeg import read_frame
 from convatlas.data.randomness import Draws
 from convatlas.data.readers.folders import pictures_in
 from convatlas.define.preprocessing import NAMED
@@ -149,20 +151,10 @@ def drain(batches: Iterator[object]) -> None:
         pass
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--sides", default="plain,ours,bytes,processes,decode,held")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    found = sorted(p for p in pictures_in(args.photos) if p.suffix.lower() in (".jpg", ".jpeg"))
+def measure(folder: Path, args: argparse.Namespace) -> dict[str, object]:
+    """All sides in turns over one folder."""
+    found = sorted(p for p in pictures_in(folder) if p.suffix.lower() in (".jpg", ".jpeg"))
     paths = [found[i % len(found)] for i in range(args.images)]
-    torch.set_num_threads(1)  # the workers have the cores; OpenMP would wait for them, spinning
     all_sides = sides(paths, args.workers)
     chosen = {name: all_sides[name] for name in args.sides.split(",")}
     rates: dict[str, list[float]] = {name: [] for name in chosen}
@@ -174,31 +166,70 @@ def main() -> None:
             if turn:  # the first starts processes, fills the page cache and the held set
                 rates[name].append(len(paths) / (time.perf_counter() - start))
                 costs[name].append(1e3 * (cpu_seconds() - before) / len(paths))
-    report = {
-        name: {
-            "median": statistics.median(r),
-            "low": min(r),
-            "high": max(r),
-            "n": len(r),
-            "cpu_ms": statistics.median(costs[name]),
-        }
-        for name, r in rates.items()
-    }
+    sizes = [(f.width, f.height) for p in found if (f := read_frame(p.read_bytes())) is not None]
+    side = [statistics.median(s[i] for s in sizes) for i in (0, 1)]
     size = sum(p.stat().st_size for p in found) / len(found)
-    where = f"{len(paths)} reads of {len(found)} JPEGs, mean {size / 1e3:.0f} kB; {args.workers} workers; "
-    where += f"{os.cpu_count()} CPUs; torch {torch.__version__}"
+    return {
+        "where": f"{folder.name}: {len(paths)} reads of {len(found)} JPEGs, median {side[0]:.0f}x{side[1]:.0f}, "
+        f"mean {size / 1e3:.0f} kB; {args.workers} workers",
+        "sides": {
+            name: {
+                "median": statistics.median(r), "low": min(r), "high": max(r), "n": len(r),
+                "cpu_ms": statistics.median(costs[name]), "rates": r, "costs": costs[name],
+            }
+            for name, r in rates.items()
+        },
+    }  # fmt: skip
+
+
+def table(sides: dict[str, dict[str, object]]) -> list[str]:
+    """A row a side; ratios are of the same turn, so that a slow minute of the machine falls on both."""
+    lines = [
+        "| side | images/s, median [range] | of plain | of decode | CPU ms an image | of plain | of decode |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+
+    def ratio(name: str, other: str, key: str) -> str:
+        if other not in sides:
+            return ""
+        pairs = zip(sides[name][key], sides[other][key], strict=True)  # type: ignore[call-overload]
+        found = [b / a if key == "costs" else a / b for a, b in pairs]
+        return f"{statistics.median(found):.2f} [{min(found):.2f}-{max(found):.2f}]"
+
+    for name, r in sides.items():
+        cells = [
+            f"{r['median']:.0f} [{r['low']:.0f}-{r['high']:.0f}]",
+            *(ratio(name, o, "rates") for o in ("plain", "decode")),
+        ]
+        cells += [f"{r['cpu_ms']:.2f}", *(ratio(name, o, "costs") for o in ("plain", "decode"))]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photos", type=Path, nargs="+")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--sides", default="plain,ours,bytes,processes,decode,held")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--report", action="store_true", help="write benchmarks/reports/DATE-input-path.md")
+    args = parser.parse_args()
+    torch.set_num_threads(1)  # the workers have the cores; OpenMP would wait for them, spinning
+    found = [measure(folder, args) for folder in args.photos]
     if args.json:
-        print(json.dumps({"where": where, "images_per_second": report}))
+        print(json.dumps(found))
         return
-    print(where)
-    for name, r in report.items():
-        against = [o for o in ("plain", "decode") if o in report]
-        ratios = [f"{r['median'] / report[o]['median']:.2f} of {o}" for o in against]
-        cheaper = [f"{report[o]['cpu_ms'] / r['cpu_ms']:.2f} of {o}" for o in against]
-        print(
-            f"{name:<10} {r['median']:6.0f} images/s [{r['low']:.0f}..{r['high']:.0f}] {', '.join(ratios):<32}"
-            f" {r['cpu_ms']:6.2f} CPU ms/image: {', '.join(cheaper)}"
-        )
+    lines = ["Protocol: the docstring of `benchmarks/input_path.py`. Ratios are of the same turn.", ""]
+    for one in found:
+        lines += [f"## {one['where']}", "", *table(one["sides"]), ""]  # type: ignore[arg-type]
+    if args.report:
+        report("input-path", "Images per second of the input path", lines)
+    else:
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":
