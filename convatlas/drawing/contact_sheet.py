@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import accumulate
 
 from convatlas.drawing import markup
 from convatlas.drawing.raster import data_uri
@@ -21,28 +22,40 @@ def contact_sheet(
     side: float = 96,
     theme: Theme = "auto",
 ) -> str:
-    """An SVG of `pictures` in rows of `columns`, each scaled into a square of `side` above its caption."""
+    """An SVG of `pictures` in rows of `columns`, each as wide as `side` above its caption.
+
+    A picture that is taller than wide is scaled into the square; a row is as tall as the tallest in it.
+    """
     columns = max(1, min(columns, len(pictures) or 1))
     captions = [[shorten(row, side, markup.SMALL) for row in caption.split("\n")] for _, caption in pictures]
     lines = max((len(caption) for caption in captions), default=0)
-    step_x, step_y = side + 12, side + 12 + lines * 13
+    step_x, rows_of = side + 12, [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
+    talls = [side * max(_height(data) for data, _ in row) for row in rows_of]
     width = max(12 + columns * step_x, 240)
     heading = wrap(title, width - 24, markup.LARGE, bold=True) if title else []
     parts = [
         markup.text(12, 22 + 18 * i, part, markup.LARGE, "start", bold=True) for i, part in enumerate(heading)
     ]
-    top = 14.0 + 18 * len(heading)
+    tops = list(accumulate((tall + 12 + lines * 13 for tall in talls), initial=14.0 + 18 * len(heading)))
     for index, ((data, caption), rows) in enumerate(zip(pictures, captions, strict=True)):
-        x, y = 12 + index % columns * step_x, top + index // columns * step_y
-        image = markup.element("image", markup.title(caption), x=x, y=y, width=side, height=side, href=data_uri(data), style="image-rendering:pixelated")  # fmt: skip
-        parts += [markup.rect(x, y, side, side, "f-band"), image]
+        tall, x, y = talls[index // columns], 12 + index % columns * step_x, tops[index // columns]
+        image = markup.element("image", markup.title(caption), x=x, y=y, width=side, height=tall, href=data_uri(data), style="image-rendering:pixelated")  # fmt: skip
+        parts += [markup.rect(x, y, side, tall, "f-band"), image]
         parts += [
-            markup.text(x, y + side + 12 + 13 * i, row, markup.SMALL, "start") for i, row in enumerate(rows)
+            markup.text(x, y + tall + 12 + 13 * i, row, markup.SMALL, "start") for i, row in enumerate(rows)
         ]
-    height = top + -(-len(pictures) // columns) * step_y + 8
+    height = tops[-1] + 8
     return markup.document(
         width, height, "\n".join(part for part in parts if part), title or "images", theme=theme
     )
+
+
+def _height(data: bytes) -> float:
+    """Height over width of a PNG, by its header, at most 1; 1 of anything else."""
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or len(data) < 24:
+        return 1.0
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    return min(1.0, height / width) if width else 1.0
 
 
 def contact_sheet_html(pictures: Sequence[Picture]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from convatlas.drawing.contact_sheet import Picture
 from convatlas.errors import MisuseError
@@ -98,9 +99,12 @@ def _maps(subject: Subject, photo: Photo | None, asked: Asked, progress: Progres
     for row, maps in found.items():
         best = most_excited(maps, 16)
         tiles = [draw.enlarged(draw.shade(maps[c]), 64) for c in best]
-        size = "×".join(map(str, maps.shape))
+        size, columns = "×".join(map(str, maps.shape)), math.ceil(math.sqrt(len(tiles)))
         sheet.append(
-            (draw.png(draw.mosaic(tiles, 4)), f"{row}: {size}\nchannels {', '.join(map(str, best[:6]))}...")
+            (
+                draw.png(draw.mosaic(tiles, columns)),
+                f"{row}: {size}\nchannels {', '.join(map(str, best[:6]))}...",
+            )
         )
     note = "Of each row the 16 channels with the highest activation; --row NAME shows more of one."
     return Sheet(sheet, 3, note, {"rows": rows}, side=240)
@@ -118,8 +122,8 @@ def _deconvnet(subject: Subject, photo: Photo | None, asked: Asked, progress: Pr
         seen = carried_back(subject.model, subject.elaborated, photo.input, row, channels)
         pairs = [_patch_pair(subject, photo, signal) for signal in seen]
         # rows of what the activations look back on, each above its row of the photo, as in the paper's Fig. 2
-        tiles = [pair[k] for j in range(0, len(pairs), 4) for k in (0, 1) for pair in pairs[j : j + 4]]
-        picture = draw.mosaic(tiles, min(4, len(pairs)))
+        wide = 3 if len(pairs) in (3, 5, 6) else min(4, len(pairs))
+        picture = draw.mosaic(_in_pairs_of_rows(pairs, wide), wide)
         sheet.append((draw.png(picture), f"{row}\nchannels {', '.join(map(str, channels))}"))
         progress(i + 1, len(rows))
     plain = all(unbranched(subject.elaborated, row) for row in rows)
@@ -131,6 +135,17 @@ def _deconvnet(subject: Subject, photo: Photo | None, asked: Asked, progress: Pr
     )
     note = f"Above what a channel's activation looks back on, below that part of the photo. {note}"
     return Sheet(sheet, 3, note, {"rows": rows, "series": plain}, side=260)
+
+
+def _in_pairs_of_rows(pairs: list[list[Image.Image]], wide: int) -> list[Image.Image | None]:
+    """A row of the pairs' first pictures above a row of their second ones, and so on; a last row may have gaps."""
+    tiles: list[Image.Image | None] = []
+    for start in range(0, len(pairs), wide):
+        part = pairs[start : start + wide]
+        for k in (0, 1):
+            tiles += [pair[k] for pair in part]
+            tiles += [None] * (wide - len(part))
+    return tiles
 
 
 def _patch_pair(subject: Subject, photo: Photo, signal: Tensor) -> list[Image.Image]:
@@ -197,7 +212,10 @@ def _gradient_sheet(subject: Subject, photo: Photo, asked: Asked, rule: str) -> 
         (draw.png(shown[0]), f"{subject.classes[index]}"),
         (draw.png(shown[1]), words),
     ]
-    return Sheet(sheet, 3, facts={"class": subject.classes[index]}, side=224)
+    note = ""
+    if rule == "guided" and not any(isinstance(m, nn.ReLU | nn.ReLU6) for m in subject.model.modules()):
+        note = "This network has no rectifiers, so this is the gradient itself, as under Saliency."
+    return Sheet(sheet, 3, note, {"class": subject.classes[index]}, side=224)
 
 
 def _saliency(subject: Subject, photo: Photo | None, asked: Asked, progress: Progress) -> Sheet:
@@ -244,13 +262,17 @@ def _maximize(subject: Subject, photo: Photo | None, asked: Asked, progress: Pro
         objective, names = of_classes(units), [subject.classes[unit] for unit in units]
     found = maximize(
         subject.model, objective, len(units), (channels, height, width), subject.preprocessing,
-        steps=asked.steps, seed=asked.seed, progress=progress,
+        steps=asked.steps, seed=asked.seed, rate=0.05 if channels == 3 else 0.08, progress=progress,
     )  # fmt: skip
+    note = f"{asked.steps} steps from noise, seed {asked.seed}."
+    if channels == 1:
+        found = found / found.amax((1, 2, 3), keepdim=True)
+        note += " The pictures begin dark and light costs them something: what this network knows are strokes on a dark ground."
     sheet = [
         (draw.png(draw.enlarged(draw.of_values(f), 224)), name) for f, name in zip(found, names, strict=True)
     ]
     facts: dict[str, object] = {"row": asked.row, "units": units, "steps": asked.steps, "seed": asked.seed}
-    return Sheet(sheet, 3, f"{asked.steps} steps from noise, seed {asked.seed}.", facts, side=224)
+    return Sheet(sheet, 3, note, facts, side=224)
 
 
 METHODS: dict[str, Method] = {

@@ -100,13 +100,14 @@ def enlarged(image: Image.Image, side: int, *, smooth: bool = False) -> Image.Im
     return image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
 
 
-def mosaic(images: list[Image.Image], columns: int, gap: int = 2) -> Image.Image:
-    """Pictures of one size side by side, on a ground that shows in light and dark."""
-    width, height = images[0].size
+def mosaic(images: list[Image.Image | None], columns: int, gap: int = 2) -> Image.Image:
+    """Pictures of one size side by side, on a ground that shows in light and dark; None leaves a place free."""
+    width, height = next(image.size for image in images if image is not None)
     rows = -(-len(images) // columns)
     page = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), (128, 134, 142))
     for i, image in enumerate(images):
-        page.paste(image, (i % columns * (width + gap), i // columns * (height + gap)))
+        if image is not None:
+            page.paste(image, (i % columns * (width + gap), i // columns * (height + gap)))
     return page
 
 

@@ -222,6 +222,9 @@ def test_contact_sheets_hold_every_picture_with_its_caption() -> None:
     assert overlapping(svg) == []
     assert off_paper(svg) == []
     assert contact_sheet_html(pictures).count("<figure>") == 11
+    flat = shade_png([bytes(6)], "#0f62a8")
+    image = ET.fromstring(contact_sheet([(flat, "wide")], side=120)).find(".//{*}image")
+    assert image is not None and float(image.get("height", "")) == 20
     ET.fromstring(contact_sheet([]))
 
 

@@ -28,6 +28,7 @@ from convatlas.explain.deconvnet import by_layers, by_rule, deconvnet, strongest
 from convatlas.explain.grad_cam import grad_cam
 from convatlas.explain.gradients import guided_backpropagation, saliency
 from convatlas.explain.maximize import maximize, of_classes
+from convatlas.explain.methods import _in_pairs_of_rows
 from convatlas.explain.occlusion import occlusion
 from convatlas.explain.rows import cam_row, find_row, rows_by_resolution, unbranched
 from convatlas.explain.subject import class_index, private, run
@@ -149,6 +150,22 @@ def test_the_picture_that_excites_a_class_raises_its_probability_and_repeats_by_
     assert results[1].min() >= 0 and results[1].max() <= 1
     before, after = (model((r * 255 / p.scale - 0.45) / 0.225)[0, 2] for r in results[:2])
     assert after > before
+
+
+def test_a_network_of_grey_pictures_is_excited_by_light_on_a_dark_ground():
+    torch.manual_seed(1)
+    network = Network(input=(1, 16, 16), conv=Conv(4, 5), relu=ReLU(), flat=Flatten(), fc=Linear(3))
+    model = build(network).eval()
+    plain = Preprocessing(mean=(0.0,), std=(1.0,), channel_order="grey")
+    found = maximize(model, of_classes([0, 1, 2]), 3, (1, 16, 16), plain, steps=60, rate=0.08)
+    dark = model(torch.zeros(1, 1, 16, 16))[0]
+    assert (model(found).diagonal() > dark).all()
+    assert float(found.mean()) < 0.3 < float(found.max())
+
+
+def test_pairs_stand_above_each_other_where_a_row_is_not_full():
+    pairs = [["a", 1], ["b", 2], ["c", 3], ["d", 4], ["e", 5]]
+    assert _in_pairs_of_rows(pairs, 3) == ["a", "b", "c", 1, 2, 3, "d", "e", None, 4, 5, None]  # type: ignore[arg-type,comparison-overlap]
 
 
 def test_the_model_is_left_as_it_was():
