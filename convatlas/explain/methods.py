@@ -107,7 +107,7 @@ def _maps(subject: Subject, photo: Photo | None, asked: Asked, progress: Progres
             )
         )
     note = "Of each row the 16 channels with the highest activation; --row NAME shows more of one."
-    return Sheet(sheet, 3, note, {"rows": rows}, side=240)
+    return Sheet(sheet, _columns(sheet), note, {"rows": rows}, side=240)
 
 
 def _deconvnet(subject: Subject, photo: Photo | None, asked: Asked, progress: Progress) -> Sheet:
@@ -134,7 +134,12 @@ def _deconvnet(subject: Subject, photo: Photo | None, asked: Asked, progress: Pr
         "what is positive, the same thing on a series; where branches meet, their signals are added."
     )
     note = f"Above what a channel's activation looks back on, below that part of the photo. {note}"
-    return Sheet(sheet, 3, note, {"rows": rows, "series": plain}, side=260)
+    return Sheet(sheet, _columns(sheet), note, {"rows": rows, "series": plain}, side=260)
+
+
+def _columns(sheet: list[Picture]) -> int:
+    """Three, or two where three would leave one alone."""
+    return 2 if len(sheet) in (2, 4) else 3
 
 
 def _in_pairs_of_rows(pairs: list[list[Image.Image]], wide: int) -> list[Image.Image | None]:
@@ -160,10 +165,10 @@ def _patch_pair(subject: Subject, photo: Photo, signal: Tensor) -> list[Image.Im
     side = min(max(bottom - top, right - left, 9), height, width)
     top = max(0, min((top + bottom - side) // 2, height - side))
     left = max(0, min((left + right - side) // 2, width - side))
-    image = draw.signed(signal, reversed=subject.reversed, sharp=0.999)
-    size, near = (112, 112), Image.Resampling.NEAREST
-    box = (left, top, left + side, top + side)
-    return [one.crop(box).resize(size, near) for one in (image, draw.photo(photo.pixels))]
+    part = signal[:, top : top + side, left : left + side]
+    image = draw.signed(part, reversed=subject.reversed, sharp=0.995)
+    below = draw.photo(photo.pixels).crop((left, top, left + side, top + side))
+    return [one.resize((112, 112), Image.Resampling.NEAREST) for one in (image, below)]
 
 
 def _occlusion(subject: Subject, photo: Photo | None, asked: Asked, progress: Progress) -> Sheet:
