@@ -49,13 +49,44 @@ def put_back(quantized: Any, source: Any, names: Iterable[str]) -> Any:
     now = layers(model)
     for name in names:
         op, original = now[name], originals[name]
-        before = op.input_value(0).get_node()
-        if before.get_type_name() == "FakeQuantize":
-            op.input(0).replace_source_output(before.input_value(0))
+        op.input(0).replace_source_output(_unquantized(op.input_value(0)))
         op.input(1).replace_source_output(opset13.constant(_constant_of(original.input_value(1))).output(0))
         _restore_bias(op, original, opset13)
     model.validate_nodes_and_infer_types()
     return model
+
+
+def _unquantized(value: Any) -> Any:
+    """The value before it was quantized, for this reader alone; also where quantizers stand before a join or a pooling."""
+    from openvino import opset14
+
+    node = value.get_node()
+    kind = node.get_type_name()
+    if kind == "FakeQuantize":
+        return _unquantized(node.input_value(0))
+    if kind not in {"Concat", "MaxPool", "ReduceMean"}:
+        return value
+    now = [node.input_value(i) for i in range(node.get_input_size())]
+    before = [_unquantized(v) for v in now]
+    if all(a.get_node() == b.get_node() for a, b in zip(now, before, strict=True)):
+        return value
+    settings = node.get_attributes()
+    if kind == "Concat":
+        return opset14.concat(before, settings["axis"]).output(0)
+    if kind == "ReduceMean":
+        return opset14.reduce_mean(before[0], before[1], keep_dims=settings["keep_dims"]).output(0)
+    names = (
+        "strides",
+        "dilations",
+        "pads_begin",
+        "pads_end",
+        "rounding_type",
+        "auto_pad",
+        "index_element_type",
+        "axis",
+    )
+    known = {name: settings[name] for name in names if name in settings}
+    return opset14.max_pool(before[0], kernel_shape=settings["kernel"], **known).output(0)
 
 
 def _restore_bias(op: Any, original: Any, opset: Any) -> None:
