@@ -107,7 +107,7 @@ def finetune() -> Recipe:
     return Recipe(
         name="fast fine-tuning",
         source="Howard & Ruder 2018; Kumar et al. 2022 (LP-FT)",
-        epochs=4,
+        epochs=8,
         batch=32,
         optimizer="nesterov",
         lr=0.003,

@@ -50,12 +50,8 @@ def train(
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     rank = int(os.environ.get("RANK", "0"))
     if out is None:
-        # workers must agree on a folder before they can talk
-        out = (
-            Path(os.environ["CONVATLAS_OUT"])
-            if "CONVATLAS_OUT" in os.environ
-            else next_folder(Path("runs"), network, data)
-        )
+        # of several workers the first one's choice holds; those that were restarted go on where they were
+        out = next_folder(Path("runs"), network, data, last=restarted)
     talk = logs or Talk()
     source = open_data(data, root=data_root, seed=seed or 0)
     for note in source.notes:

@@ -93,6 +93,13 @@ def summed(worker: Worker, sums: torch.Tensor) -> torch.Tensor:
     return sums
 
 
+def same(worker: Worker, model: nn.Module) -> None:
+    """Give all workers the values of worker 0."""
+    if worker.world > 1:
+        for values in model.state_dict().values():
+            dist.broadcast(values, src=0)
+
+
 def wrap(task: nn.Module, worker: Worker) -> nn.Module:
     """DistributedDataParallel around a task, where there are several workers."""
     if worker.world == 1:

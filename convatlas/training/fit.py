@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import nn
 
 from convatlas.data.loader import Loader
+from convatlas.data.sets import Dataset
 from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.define.serialize import network_to_dict
@@ -21,11 +22,11 @@ from convatlas.modules import build
 from convatlas.training import checkpoint, finetune, report
 from convatlas.training.average import Average
 from convatlas.training.best import Best
-from convatlas.training.distributed import Worker, agree, joined, wrap
+from convatlas.training.distributed import Worker, agree, joined, same, wrap
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Interrupted, Loop, Stop
 from convatlas.training.measure import choose
-from convatlas.training.optimizer import make
+from convatlas.training.optimizer import make, suit_classifier
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
 from convatlas.training.run import Json, RunFolder, check_agrees, check_free, versions
@@ -60,7 +61,7 @@ def fit(
     asked: Mapping[str, object] | None = None,
     logs: Logs | None = None,
 ) -> Outcome:
-    """Train and return what came of it; with `out`, in a run folder that a crash cannot take.
+    """Train and return what came of it; with `out`, in a run folder that a crash cannot take: that of worker 0.
 
     resume: go on with the run in `out`, start it where there is none; `asked` are the options that the user wrote
     and that must not contradict it. Raises MisuseError on options that cannot be, Diverged when the loss is no
@@ -71,6 +72,8 @@ def fit(
     with joined(device) as worker:
         quiet = logs if worker.first else Logs()
         try:
+            # a folder chosen as the next free one may be another in each worker
+            out = agree(worker, out)  # type: ignore[assignment]
             return _fit(start, source, recipe, out, seed, resume, asked or {}, quiet, worker)
         except RuntimeError as error:
             if worker.world > 1 and ("Connection" in str(error) or isinstance(error, dist.DistError)):
@@ -104,6 +107,7 @@ def _fit(
         recipe, seed = Recipe.from_dict(old["recipe"]), int(old["seed"])  # type: ignore[arg-type,call-overload]
     net = suited(start.network, source)
     preprocessing = start.preprocessing or preprocessing_for(net, source)
+    given = source
     source, chosen_on = hold_out(source, recipe.holdout, seed)
     if recipe.deterministic:
         torch.use_deterministic_algorithms(True)
@@ -133,10 +137,14 @@ def _fit(
         raise MisuseError(
             f"a batch of {recipe.batch} cannot be shared by {worker.world} workers; --batch needs a multiple"
         )
-    test = Loader(
-        source.test, test_batch(net), (net.input[1], net.input[2]), channels=net.input[0], preprocessing=preprocessing,
-        device=worker.device, shard=(worker.rank, worker.world),
-    )  # fmt: skip
+
+    def scored(part: Dataset) -> Loader:
+        return Loader(
+            part, test_batch(net), (net.input[1], net.input[2]), channels=net.input[0], preprocessing=preprocessing,
+            device=worker.device, shard=(worker.rank, worker.world),
+        )  # fmt: skip
+
+    test = scored(source.test)
     if old is not None:
         plan = Plan.from_dict(old["plan"])  # type: ignore[arg-type]
         measured: dict[str, float] = {}
@@ -178,7 +186,7 @@ def _fit(
         f"{net.name} on {source.name}: {len(source.train):,} to train, {len(source.test):,} to test; {plan.describe()}"
     )
     if recipe.sync_batchnorm and worker.world > 1:
-        model = synchronize_norms(model, worker.device)  # type: ignore[assignment]
+        model = synchronize_norms(model, worker.device)
     stepper = Stepper(model, recipe, plan, preprocessing, len(source.classes), worker.device)
     if worker.world > 1:
         stepper.tasks = [wrap(stepper.tasks[0], worker)]
@@ -206,7 +214,8 @@ def _fit(
             raise
         finally:
             stepper.close()
-    return _finish(loop, best, folder, record, test, logs)
+    # what was kept back for choosing has done its work: the score is that of the test set
+    return _finish(loop, best, folder, record, scored(given.test) if recipe.holdout else test, logs)
 
 
 def _warm(loop: Loop, head: str, network: Network, source: DataSource, logs: Logs) -> None:
@@ -216,7 +225,10 @@ def _warm(loop: Loop, head: str, network: Network, source: DataSource, logs: Log
         source.train, loop.test.batch_size, (network.input[1], network.input[2]), channels=network.input[0],
         preprocessing=loop.stepper.preprocessing, device=loop.worker.device,
     )  # fmt: skip
-    share = finetune.warm_up(loop.stepper, loader, head, loop.recipe, loop.seed, logs)
+    share, size = finetune.warm_up(loop.stepper, loader, head, loop.recipe, loop.seed, logs)
+    # workers computed the same, but for the rounding of what threads add up
+    same(loop.worker, loop.stepper.model)
+    suit_classifier(loop.optimizer, float(agree(loop.worker, size)))  # type: ignore[arg-type]
     seconds = time.perf_counter() - began
     logs.say(
         f"head warmed up from row {head!r} on, on cached features: training {share:.2%}, {seconds:.1f} s"
@@ -274,7 +286,7 @@ def _restore(loop: Loop, folder: RunFolder, logs: Logs) -> None:
 def _finish(
     loop: Loop, best: Best, folder: RunFolder | None, record: Json, test: Loader, logs: Logs
 ) -> Outcome:
-    """Score the kept weights in float32, and write the summary, the pictures and the page."""
+    """Score the kept weights in float32 on the test set, and write the summary, the pictures and the page."""
     stepper, state, source = loop.stepper, loop.progress, best.source
     model = stepper.model
     kept = best.state()
@@ -317,8 +329,18 @@ def _finish(
         # written again with the score of float32 arithmetic, which the epochs may not have had
         best.write(folder.weights, model.state_dict(), scores, epoch)
         checkpoint.write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
-        page = report.write(folder.path, state.history, scores, source.test, summary, record)
+        page = report.write(folder.path, state.history, scores, test.dataset, summary, record)
         logs.say(
-            f"top-1 {scores.top1:.2%} of {scores.images:,} ({len(scores.wrong)} wrong) after {state.seconds:.1f} s; {page}"
+            f"top-1 {scores.top1:.2%} of {scores.images:,} ({len(scores.wrong)} wrong) after {state.seconds:.1f} s, "
+            f"{_choice(loop.recipe, epoch, record)}; {page}"
         )
     return Outcome(summary, model, scores, state.history)
+
+
+def _choice(recipe: Recipe, epoch: int, record: Json) -> str:
+    """Which weights were kept and by what, for a person: a best epoch chosen on the test set flatters its score."""
+    if recipe.select == "last":
+        return "weights of the last epoch"
+    if recipe.holdout:
+        return f"epoch {epoch}, chosen on {record['chosen_on']}"
+    return f"epoch {epoch}, chosen on these very pictures (--holdout 0.1 chooses on training pictures)"

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from convatlas.define import Network
+from convatlas.define.edits import classifier
 from convatlas.training.muon import Muon
 from convatlas.training.recipe import Recipe
 
@@ -26,28 +28,52 @@ def groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
         if isinstance(module, _NORMS) or name == "bias"
     }
     rows = list(dict.fromkeys(name.partition(".")[0] for name, _ in model.named_parameters()))
+    last = _classifier(model)
     matrices = _matrices(model) if recipe.optimizer == "muon" else frozenset()
-    found: dict[tuple[float, float, bool], list[Tensor]] = {}
+    found: dict[tuple[float, float, bool, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         spare = recipe.no_decay_on_norms_and_biases and id(parameter) in plain
         behind = len(rows) - 1 - rows.index(name.partition(".")[0])
-        key = (0.0 if spare else recipe.weight_decay, recipe.layer_decay**behind, id(parameter) in matrices)
+        alone = parameter is last
+        matrix = id(parameter) in matrices and not alone
+        key = (0.0 if spare else recipe.weight_decay, recipe.layer_decay**behind, alone, matrix)
         found.setdefault(key, []).append(parameter)
     return [
-        {"params": ps, "weight_decay": decay, "scale": scale, "matrix": matrix}
-        for (decay, scale, matrix), ps in found.items()
+        {"params": ps, "weight_decay": decay, "scale": scale, "classifier": alone, "matrix": matrix}
+        for (decay, scale, alone, matrix), ps in found.items()
     ]
 
 
 def _matrices(model: nn.Module) -> frozenset[int]:
-    """Ids of the weights that are linear maps between hidden layers: what Muon is for.
+    """Ids of the weights that are linear maps: what Muon is for. Filters of groups are many small maps, not one.
 
-    Not the classifier, whose rows are classes and may grow apart, nor filters of groups, each a small map of its own.
+    Nor the classifier's, by the caller: its rows are classes, and may differ in length.
     """
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return frozenset(id(m.weight) for m in layers[:-1] if getattr(m, "groups", 1) == 1)
+    layers = (m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    return frozenset(id(m.weight) for m in layers if getattr(m, "groups", 1) == 1)
+
+
+def _classifier(model: nn.Module) -> Tensor | None:
+    """The weight of the layer that makes the classes, where the model knows its definition."""
+    network = getattr(model, "network", None)
+    path = classifier(network.rows) if isinstance(network, Network) else None
+    return None if path is None else getattr(model.get_submodule(path), "weight", None)
+
+
+def suit_classifier(optimizer: torch.optim.Optimizer, size: float) -> None:
+    """Shorten the classifier's steps to what features of this root mean square allow.
+
+    Weights made for pixels of 0..255, as Caffe's, give features of 20 where others give 1. The same function of
+    features of 1 has weights 20 times as large: to move alike, gradient descent needs 1/400 of the rate here, Adam,
+    whose steps do not depend on the gradient's size, 1/20. Never longer steps than the recipe says.
+    """
+    size = max(size, 1.0)
+    factor = size**-2 if isinstance(optimizer, torch.optim.SGD) else 1 / size
+    for group in optimizer.param_groups:
+        if group["classifier"]:
+            group["scale"] *= factor
 
 
 def make(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

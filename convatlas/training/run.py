@@ -86,13 +86,13 @@ class RunFolder:
         write_text(self.metrics, "".join(json.dumps(line, allow_nan=False) + "\n" for line in history))
 
 
-def next_folder(root: Path, network: str, data: str) -> Path:
-    """runs/<network>-<data>-<n>, the first number that is free."""
+def next_folder(root: Path, network: str, data: str, *, last: bool = False) -> Path:
+    """runs/<network>-<data>-<n>, the first number that is free; last: the number before, that of the latest run."""
     stem = f"{network}-{Path(data).name or 'data'}".replace("@", "-")
     number = 1
     while (root / f"{stem}-{number}").exists():
         number += 1
-    return root / f"{stem}-{number}"
+    return root / f"{stem}-{max(number - last, 1)}"
 
 
 def check_free(folder: RunFolder) -> None:

@@ -16,7 +16,7 @@ def hold_out(source: DataSource, share: float, seed: int) -> tuple[DataSource, s
     Stratified: of each class its share, at least one, drawn by the seed. Without a share the source as it was.
     """
     if not share:
-        return source, "test"
+        return source, "the test set"
     generator = torch.Generator().manual_seed(seed)
     labels = source.train.labels
     aside: list[int] = []

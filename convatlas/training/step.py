@@ -80,6 +80,8 @@ class Stepper:
         self.generators = [torch.Generator(device=device) for _ in self.tasks]
         self.parameters = [[p for p in task.parameters() if p.requires_grad] for task in self.tasks]
         self.buffers = [[b for b in task.buffers() if b.is_floating_point()] for task in self.tasks]
+        # the last step's input, a task: fresh pages cost a CPU more than the arithmetic that fills them
+        self.inputs: list[Tensor | None] = [None for _ in self.tasks]
 
     @contextmanager
     def threads(self) -> Iterator[None]:
@@ -144,8 +146,9 @@ class Stepper:
             mix(moment.seed, part, replica), moment.epoch, moment.batch, self.device, self.generators[replica]
         )
         inputs, targets = augment(
-            images, labels, self.recipe.augmentation, generator, self.preprocessing, self.classes
-        )
+            images, labels, self.recipe.augmentation, generator, self.preprocessing, self.classes,
+            out=self._memory(replica, images),
+        )  # fmt: skip
         quiet = nullcontext() if last else getattr(task, "no_sync", nullcontext)()
         with quiet:
             with self.autocast():
@@ -153,6 +156,16 @@ class Stepper:
             share = len(images) / whole
             (loss if share == 1 else loss * share).backward()
         return loss.detach() * len(images), correct
+
+    def _memory(self, replica: int, images: Tensor) -> Tensor:
+        """Floats for the input of a step: those of this task's last one, whose backward pass is done."""
+        held = self.inputs[replica]
+        if held is None or len(held) < len(images) or held.shape[1:] != images.shape[1:]:
+            held = torch.empty(
+                images.shape, dtype=torch.float32, device=self.device, memory_format=torch.channels_last
+            )
+            self.inputs[replica] = held
+        return held[: len(images)]
 
     def autocast(self) -> torch.autocast:
         """bf16 arithmetic where the plan says so."""

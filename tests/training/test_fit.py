@@ -15,10 +15,12 @@ from convatlas.data.augmentation import Augmentation
 from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.training.best import Best
 from convatlas.training.fit import fit
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Diverged, Interrupted
 from convatlas.training.recipe import Recipe
+from convatlas.training.scores import Scores
 from convatlas.weights import read_weights
 
 RECIPE = Recipe(
@@ -205,10 +207,39 @@ def test_early_stopping_and_a_target_end_the_run(network: Network, source: DataS
     assert still.summary["epochs"] == 4
 
 
-def test_the_held_out_part_is_of_the_training_set(network: Network, source: DataSource) -> None:
+def test_what_is_held_out_chooses_and_the_test_set_scores(
+    network: Network, source: DataSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    class Watched(Best):
+        def keep(self, model: torch.nn.Module, scores: Scores, epoch: int) -> None:
+            seen.append(scores.images)
+            super().keep(model, scores, epoch)
+
+    monkeypatch.setattr("convatlas.training.fit.Best", Watched)
     outcome = fit(network, source, dataclasses.replace(RECIPE, epochs=1, holdout=0.25))
-    assert outcome.summary["images"] == 24
+    assert set(seen) == {24}  # a quarter of the 96 training pictures
+    assert outcome.summary["images"] == len(source.test) == 40
     assert outcome.summary["chosen_on"] == "0.25 of the training set"
+
+
+def test_a_run_says_on_what_its_epoch_was_chosen(
+    network: Network, source: DataSource, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    logs = Logs()
+    logs.say = said.append  # type: ignore[method-assign]
+    cases = (
+        ("best", 0.0, "chosen on these very pictures"),
+        ("best", 0.25, "chosen on 0.25 of"),
+        ("last", 0.0, "last"),
+    )
+    for number, (select, share, words) in enumerate(cases):
+        recipe = dataclasses.replace(RECIPE, epochs=1, select=select, holdout=share)
+        outcome = fit(network, source, recipe, out=tmp_path / str(number), logs=logs)
+        assert words in said[-1]
+        assert str(outcome.summary["chosen_on"]) in (tmp_path / str(number) / "report.html").read_text()
 
 
 def test_metrics_are_json_without_nan(network: Network, source: DataSource, tmp_path: Path) -> None:
