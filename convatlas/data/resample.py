@@ -20,7 +20,7 @@ from convatlas.data.scratch import Scratch
 
 _PLACES = 22  # binary places of Pillow's weights: 32, less 8 of a byte, less 2 for overshooting filters
 _LOW = 7  # of them in the lower half; sums of either half then stay below 2^24
-_BLOCK = 1 << 16  # floats of a block of sums: they and what they are made of stay in the cache
+_BLOCK = 1 << 15  # floats of a block of sums: they and what they are made of stay in the cache
 
 
 def _bilinear(x: np.ndarray) -> np.ndarray:
@@ -51,18 +51,42 @@ def across_first(before: tuple[int, int], after: tuple[int, int]) -> bool:
     return lost[1] <= 0 or lost[1] <= 2 * lost[0]
 
 
-class Pass(NamedTuple):
+class Block(NamedTuple):
+    """Some outputs of a pass: flat indices, where each sum begins, weights; `clip`: whether one can leave 0..255."""
+
+    index: Tensor
+    offsets: Tensor
+    weights: Tensor
+    clip: bool
+
+
+class Pass:
     """One pass: outputs are sums over `taps` inputs each, of those from `start` to `stop`.
 
     index, weights: int64 and float32 (2, outputs, taps), indices counted from `start`: first the weights' upper
-    halves, then their lower ones. clip: whether a sum can leave 0..255.
+    halves, then their lower ones.
     """
 
-    start: int
-    stop: int
-    clip: bool
-    index: Tensor
-    weights: Tensor
+    def __init__(self, start: int, stop: int, index: np.ndarray, weights: np.ndarray, *, clip: bool) -> None:
+        self.start, self.stop, self.clip = start, stop, clip
+        self._index, self._weights = index, weights
+        self._blocks: dict[tuple[int, int], Block] = {}
+
+    @property
+    def count(self) -> int:
+        """Outputs."""
+        return self._index.shape[1]
+
+    def block(self, first: int, last: int) -> Block:
+        """Outputs from `first` up to `last`; made once."""
+        found = self._blocks.get((first, last))
+        if found is None:
+            index, weights = self._index[:, first:last], self._weights[:, first:last]
+            starts = np.arange(0, index.size, index.shape[2])
+            arrays = (np.ascontiguousarray(a).ravel() for a in (index, starts, weights))
+            with torch.inference_mode(mode=False):
+                found = self._blocks[first, last] = Block(*map(torch.from_numpy, arrays), self.clip)
+        return found
 
 
 @functools.lru_cache(maxsize=512)
@@ -86,21 +110,16 @@ def plan(before: int, after: int, first: int, count: int, name: str) -> Pass:
     index = np.minimum(starts[:, None] + steps, stop - 1) - start
     high = (whole >> _LOW) * 2.0 ** (_LOW - _PLACES)  # in grey levels
     low = (whole & ((1 << _LOW) - 1)) * 2.0**-_LOW  # in units of the last place of a high sum
-    with torch.inference_mode(mode=False):
-        return Pass(
-            start,
-            stop,
-            bool((whole < 0).any()),
-            torch.from_numpy(np.stack([index, index])),
-            torch.from_numpy(np.stack([high, low]).astype(np.float32)),
-        )
+    return Pass(
+        start,
+        stop,
+        np.stack([index, index]),
+        np.stack([high, low]).astype(np.float32),
+        clip=bool((whole < 0).any()),
+    )
 
 
 _scratch = Scratch()
-
-
-def _room(name: str, shape: tuple[int, int], kind: type[np.generic]) -> Tensor:
-    return torch.from_numpy(_scratch.room(name, shape[0] * shape[1], kind)).view(shape)
 
 
 @torch.inference_mode()
@@ -116,57 +135,59 @@ def resize_crop(
     across = plan(width, size[0], box[0], box[2] - box[0], name)
     down = plan(height, size[1], box[1], box[3] - box[1], name)
     # a pixel is moved as one int32
-    source = torch.from_numpy(pixels.view(np.int32)[:, :, 0])[
-        down.start : down.stop, across.start : across.stop
-    ]
-    columns, middle = _across(source, across), box[2] - box[0]
+    source = pixels.view(np.int32)[down.start : down.stop, across.start : across.stop, 0]
+    rows, middle = _across(source, across), box[2] - box[0]
     out = np.empty((box[3] - box[1], middle, 3), np.uint8)
-    rows = _room("rows", (columns.shape[0], 4 * middle), np.float32)
-    rows.copy_(columns.view(torch.uint8))
+    table = _room("rows", (len(rows), 4 * middle), np.float32)
+    table[:] = rows.view(np.uint8)
     step = max(1, _BLOCK // (4 * middle))
     for top in range(0, len(out), step):
-        lines = slice(top, top + step)
-        found = _bytes(rows, down.index[:, lines], down.weights[:, lines], down.clip).reshape(-1, middle, 4)
+        found = _bytes(table, down.block(top, top + step)).reshape(-1, middle, 4)
         for channel in range(3):  # three strided copies are faster than one of three bytes a time
-            out[lines, :, channel] = found[:, :, channel]
+            out[top : top + step, :, channel] = found[:, :, channel]
     return out
 
 
-def _across(source: Tensor, across: Pass) -> Tensor:
+def _across(source: np.ndarray, across: Pass) -> np.ndarray:
     """The first pass: pixels (H, W) as int32 to (H, w). Columns become rows, so that a sum runs over whole rows."""
     height, width = source.shape
-    count = across.index.shape[1]
-    result = _room("middle", (height, count), np.int32)
-    step = max(1, _BLOCK // (4 * max(count, 1)))
+    result = _room("middle", (height, across.count), np.int32)
+    step = max(1, _BLOCK // (4 * across.count))
+    whole = across.block(0, across.count)
     for top in range(0, height, step):
         part = source[top : top + step]
         turned = _room("turned", (width, len(part)), np.int32)
-        turned.copy_(part.T)
+        torch.from_numpy(turned).copy_(torch.from_numpy(part.T))  # torch turns faster than numpy
         table = _room("table", (width, 4 * len(part)), np.float32)
-        table.copy_(turned.view(torch.uint8))
-        found = torch.from_numpy(_bytes(table, across.index, across.weights, across.clip))
-        result[top : top + step].copy_(found.view(torch.int32).T)
+        table[:] = turned.view(np.uint8)
+        result[top : top + step] = _bytes(table, whole).view(np.int32).T
     return result
 
 
-def _bytes(table: Tensor, index: Tensor, weights: Tensor, clip: bool) -> np.ndarray:
+def _room(name: str, shape: tuple[int, int], kind: type[np.generic]) -> np.ndarray:
+    return _scratch.room(name, shape[0] * shape[1], kind).reshape(shape)
+
+
+def _bytes(table: np.ndarray, block: Block) -> np.ndarray:
     """Weighted sums of the table's rows, exact to the bits that decide the rounding, and rounded as Pillow does.
 
-    table: (inputs, m); index, weights: (2, outputs, taps). Gives uint8 (outputs, m).
+    table: (inputs, m). Gives uint8 (outputs, m). The sums are torch's; what is small is numpy's, since each call of
+    torch lets go of the interpreter, and threads that decode would spend their time waiting for it.
     """
-    taps = index.shape[2]
     sums = torch.embedding_bag(
-        table,
-        index.flatten(),
-        torch.arange(0, index.numel(), taps),
+        torch.from_numpy(table),
+        block.index,
+        block.offsets,
         scale_grad_by_freq=False,
         mode=0,
         sparse=False,
-        per_sample_weights=weights.flatten(),
-    )[0]
-    high, low = sums.chunk(2)
-    levels = high.add_(low.floor_(), alpha=2.0 ** (_LOW - _PLACES)).add_(0.5)
-    if clip:
-        levels.clamp_(0, 255)
-    # cut off, not rounded; torch's own conversion takes three times as long
-    return levels.numpy().astype(np.uint8)
+        per_sample_weights=block.weights,
+    )[0].numpy()
+    high, low = sums[: len(sums) // 2], sums[len(sums) // 2 :]
+    np.floor(low, out=low)
+    low *= np.float32(2.0 ** (_LOW - _PLACES))
+    high += low
+    high += np.float32(0.5)
+    if block.clip:
+        np.clip(high, 0, 255, out=high)
+    return high.astype(np.uint8)  # cut off, not rounded
