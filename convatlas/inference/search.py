@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -146,16 +145,7 @@ class Search:
             self._row(unplanned, f"not tried: compiles for minutes (engines=[..., {one.name!r}])")
             return
         for plan in plans:
-            if not self.attempt(plan) and plan.precision == "int8":
-                self._keep_layers(one, plan)
-
-    def _keep_layers(self, one: Engine, plan: Plan) -> None:
-        """Where int8 is outside of its bounds: leave the layers in floating point that matter most, few first."""
-        for kept in one.keeps:
-            rows = [r for r in self.report.rows if (r.plan.engine, r.plan.precision) == (one.name, "int8")]
-            judged = bool(rows) and rows[-1].verdict is not None  # else it could not be made at all
-            if not judged or self.attempt(replace(plan, kept=kept)):
-                return
+            self.attempt(plan)
 
     def _promising(self) -> list[Plan]:
         """The best two of each group, if the second is not hopelessly behind."""

@@ -33,8 +33,7 @@ class Unsuitable(ConvAtlasError):
 class Plan:
     """One way to run a model: engine, precision, how many copies at once on how many threads, images a piece.
 
-    tile: images that one copy takes at a time; None takes the batch whole. kept: how many layers of an int8 model
-    stay in floating point, those that matter most.
+    tile: images that one copy takes at a time; None takes the batch whole.
     """
 
     engine: str
@@ -42,12 +41,10 @@ class Plan:
     instances: int = 1
     threads: int = 1
     tile: int | None = None
-    kept: int = 0
 
     def __str__(self) -> str:
         at_once = f"{self.instances} x {self.threads} thread{'s' if self.threads > 1 else ''}"
-        kept = f" but {self.kept} layers" if self.kept else ""
-        return f"{self.engine} {self.precision}{kept}, {at_once}" + (
+        return f"{self.engine} {self.precision}, {at_once}" + (
             f", {self.tile} at a time" if self.tile else ""
         )
 
@@ -104,8 +101,6 @@ class Engine(ABC):
     name: str
     # whether to try it without being asked
     by_default = True
-    # how many layers to keep in floating point, in turn, where int8 is outside of its bounds
-    keeps: tuple[int, ...] = ()
 
     def missing(self) -> str | None:
         """Why it cannot run here, with how to install it; None if it can."""

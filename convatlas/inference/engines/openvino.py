@@ -8,13 +8,11 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from convatlas.inference.engines import sensitive
 from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, Workbench
 from convatlas.inference.engines.importing import import_problem, version_of
 from convatlas.machine import machine
@@ -28,7 +26,6 @@ class OpenVino(Engine):
     """A compiled model with one stream an instance; each calling thread has its own request."""
 
     name = "openvino"
-    keeps = (2, 4, 8)
 
     def missing(self) -> str | None:
         return import_problem(("openvino",), "openvino")
@@ -47,25 +44,7 @@ class OpenVino(Engine):
             if INT8 not in bench.made:
                 bench.made[INT8] = quantize(source, bench.calibration)
             source = bench.made[INT8]
-            if plan.kept:
-                source = self._kept(bench, plan)
         return lambda batch: compiled_runner(source, plan, (batch, *bench.example.shape[1:]))
-
-    def _kept(self, bench: Workbench, plan: Plan) -> Any:
-        """The int8 model with its most sensitive layers put back."""
-        quantized, source = bench.made[INT8], read(bench)
-        shape = (1, *bench.example.shape[1:])
-        whole = replace(plan, instances=1, kept=0)
-
-        def answer(model: Any, images: Tensor) -> Tensor:
-            run = compiled_runner(model, whole, shape)
-            return torch.cat([run(image) for image in images.split(1)])
-
-        name = f"{INT8}, layers by rank"
-        if name not in bench.made:
-            bench.made[name] = sensitive.rank(quantized, source, bench.calibration, answer)
-        ranks: list[str] = bench.made[name]  # type: ignore[assignment]
-        return sensitive.put_back(quantized, source, ranks[: plan.kept])
 
 
 def read(bench: Workbench, precision: str = "float32") -> Any:
