@@ -59,3 +59,9 @@ def test_shufflenet_s_rate_falls_in_a_line_from_one_half() -> None:
 def test_an_unknown_recipe_offers_the_nearest() -> None:
     with pytest.raises(MisuseError, match="resnet-cifar"):
         recipe("resnet_cifar10")
+
+
+def test_what_was_measured_for_lenet5_on_mnist_is_given_to_nothing_else() -> None:
+    assert default("lenet5", "mnist") == recipe("fast-mnist")
+    for network, data in (("lenet5", "fashion-mnist"), ("lenet5_1998", "mnist"), ("resnet20", "mnist")):
+        assert default(network, data) == recipe("fast-grey")
