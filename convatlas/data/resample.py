@@ -52,9 +52,9 @@ def across_first(before: tuple[int, int], after: tuple[int, int]) -> bool:
 
 
 class Block(NamedTuple):
-    """Some outputs of a pass: flat indices, where each sum begins, weights; `clip`: whether one can leave 0..255."""
+    """Some outputs of a pass: `places` flat in the input, where each sum begins, weights; `clip`: whether one can leave 0..255."""
 
-    index: Tensor
+    places: Tensor
     offsets: Tensor
     weights: Tensor
     clip: bool
@@ -83,9 +83,11 @@ class Pass:
         if found is None:
             index, weights = self._index[:, first:last], self._weights[:, first:last]
             starts = np.arange(0, index.size, index.shape[2])
-            arrays = (np.ascontiguousarray(a).ravel() for a in (index, starts, weights))
             with torch.inference_mode(mode=False):
-                found = self._blocks[first, last] = Block(*map(torch.from_numpy, arrays), self.clip)
+                places, offsets, flat = (
+                    torch.from_numpy(np.ascontiguousarray(a).ravel()) for a in (index, starts, weights)
+                )
+            found = self._blocks[first, last] = Block(places, offsets, flat, self.clip)
         return found
 
 
@@ -176,7 +178,7 @@ def _bytes(table: np.ndarray, block: Block) -> np.ndarray:
     """
     sums = torch.embedding_bag(
         torch.from_numpy(table),
-        block.index,
+        block.places,
         block.offsets,
         scale_grad_by_freq=False,
         mode=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ def enlarged(image: Image.Image, side: int, *, smooth: bool = False) -> Image.Im
     return image.resize((image.width * step, image.height * step), Image.Resampling.NEAREST)
 
 
-def mosaic(images: list[Image.Image | None], columns: int, gap: int = 2) -> Image.Image:
+def mosaic(images: Sequence[Image.Image | None], columns: int, gap: int = 2) -> Image.Image:
     """Pictures of one size side by side, on a ground that shows in light and dark; None leaves a place free."""
     width, height = next(image.size for image in images if image is not None)
     rows = -(-len(images) // columns)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import nn
 
 from convatlas.data.loader import Loader
 from convatlas.data.sets import Dataset
@@ -19,34 +16,25 @@ from convatlas.define import Network
 from convatlas.define.serialize import network_to_dict
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.modules import build
-from convatlas.training import checkpoint, finetune, report
+from convatlas.training import finetune
 from convatlas.training.average import Average
 from convatlas.training.best import Best
 from convatlas.training.distributed import Worker, agree, joined, same, wrap
+from convatlas.training.finish import Outcome, finish
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Interrupted, Loop, Stop
 from convatlas.training.measure import choose
 from convatlas.training.optimizer import make, suit_classifier
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
+from convatlas.training.resuming import check_same, restore, saver
 from convatlas.training.run import Json, RunFolder, check_agrees, check_free, versions
 from convatlas.training.schedule import side_at
-from convatlas.training.scores import Scores, evaluate
 from convatlas.training.split import hold_out
 from convatlas.training.start import Start
 from convatlas.training.step import Stepper
 from convatlas.training.suit import preprocessing_for, suited, test_batch
 from convatlas.training.sync_norm import synchronize_norms
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished run: its summary, the model with the weights that were kept, and the scores of those."""
-
-    summary: Json
-    model: nn.Module
-    scores: Scores
-    history: list[Json]
 
 
 def fit(
@@ -148,7 +136,7 @@ def _fit(
     if old is not None:
         plan = Plan.from_dict(old["plan"])  # type: ignore[arg-type]
         measured: dict[str, float] = {}
-        _check_same(folder, old, net, source)  # type: ignore[arg-type]
+        check_same(folder, old, net, source)  # type: ignore[arg-type]
         if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1:
             torch.set_num_threads(plan.threads)
     else:
@@ -195,10 +183,10 @@ def _fit(
     with Stop().listening() as stop:
         loop = Loop(
             recipe, seed, stepper, make(model, recipe), average, train, test, len(source.classes), worker, logs,
-            _saver(folder, logs), best.keep, stop=stop,
+            saver(folder, logs), best.keep, stop=stop,
         )  # fmt: skip
         if folder is not None and resume:
-            _restore(loop, folder, logs)
+            restore(loop, folder, logs)
         if loop.progress.step == 0 and start.head and recipe.head_epochs:
             _warm(loop, start.head, net, source, logs)
         if loop.progress.seconds == 0:
@@ -215,7 +203,7 @@ def _fit(
         finally:
             stepper.close()
     # what was kept back for choosing has done its work: the score is that of the test set
-    return _finish(loop, best, folder, record, scored(given.test) if recipe.holdout else test, logs)
+    return finish(loop, best, folder, record, scored(given.test) if recipe.holdout else test, logs)
 
 
 def _warm(loop: Loop, head: str, network: Network, source: DataSource, logs: Logs) -> None:
@@ -233,114 +221,3 @@ def _warm(loop: Loop, head: str, network: Network, source: DataSource, logs: Log
     logs.say(
         f"head warmed up from row {head!r} on, on cached features: training {share:.2%}, {seconds:.1f} s"
     )
-
-
-def _check_same(folder: RunFolder, record: Json, network: Network, source: DataSource) -> None:
-    """ConvAtlasError where the data or the network is another than the run's."""
-    if record["definition"] != json.loads(json.dumps(network_to_dict(network))):
-        raise MisuseError(
-            f"--resume {folder.path}: the run trains {record['network']}, and its definition is not the one given now "
-            f"({network.name}); give another --out"
-        )
-    was, now = record["data"], source.record()
-    if was["fingerprint"] != now["fingerprint"]:  # type: ignore[index]
-        raise ConvAtlasError(
-            f"--resume {folder.path}: the data has changed since the run began: {was['train']} pictures to train and "  # type: ignore[index]
-            f"{was['test']} to test then, {now['train']} and {now['test']} now, or other pictures. Restore it, or give "  # type: ignore[index]
-            "another --out to train anew on what is there"
-        )
-
-
-def _saver(folder: RunFolder | None, logs: Logs) -> Callable[[checkpoint.State], None]:
-    def save(state: checkpoint.State) -> None:
-        if folder is None:
-            return
-        try:
-            checkpoint.save(folder.checkpoints, state["progress"]["step"], state)  # type: ignore[index]
-            folder.write_metrics(state["progress"]["history"])  # type: ignore[index]
-        except (checkpoint.CheckpointError, OSError) as error:
-            # what was saved before is whole; the run may outlast a full disk
-            logs.say(f"warning: {error} (training goes on, and the next checkpoint is tried in its turn)")
-
-    return save
-
-
-def _restore(loop: Loop, folder: RunFolder, logs: Logs) -> None:
-    found = checkpoint.newest(folder.checkpoints)
-    if found is None:
-        return
-    for _, reason in found.broken:
-        logs.say(f"warning: {reason}; going on from the one before, {found.path.name}")
-    try:
-        loop.restore(found.state)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        text = str(error).splitlines()[0]
-        raise ConvAtlasError(
-            f"{found.path}: a checkpoint of another network or another version: {text}. Give another --out to train anew"
-        ) from error
-    folder.write_metrics(loop.progress.history)
-    at = loop.progress
-    logs.say(f"going on from step {at.step}: epoch {at.epoch + 1}, batch {at.batch + 1}")
-
-
-def _finish(
-    loop: Loop, best: Best, folder: RunFolder | None, record: Json, test: Loader, logs: Logs
-) -> Outcome:
-    """Score the kept weights in float32 on the test set, and write the summary, the pictures and the page."""
-    stepper, state, source = loop.stepper, loop.progress, best.source
-    model = stepper.model
-    kept = best.state()
-    if kept is not None:
-        model.load_state_dict(kept)
-    plain = Stepper(
-        model,
-        loop.recipe,
-        Plan(channels_last=stepper.plan.channels_last, thin=stepper.plan.thin),
-        best.preprocessing,
-        loop.classes,
-        stepper.device,
-    )
-    scores = evaluate(plain, test, loop.classes)
-    loop.unreadable.take(test.skipped, logs)
-    epoch = state.best_epoch if loop.recipe.select == "best" else state.epoch
-    last = state.history[-1] if state.history else {}
-    summary: Json = {
-        "network": best.network.name,
-        "data": source.name,
-        "top1": scores.top1,
-        "top5": scores.top5,
-        "loss": scores.loss,
-        "epochs": state.epoch,
-        "epoch": epoch,
-        "top1_last": last.get("top1"),
-        "seconds": state.seconds,
-        "images_per_second": state.images / state.training_seconds if state.training_seconds else 0.0,
-        "waiting": state.waiting_seconds / state.training_seconds if state.training_seconds else 0.0,
-        "seed": loop.seed,
-        "weights": None if folder is None else str(folder.weights),
-        "recipe": loop.recipe.name,
-        "plan": stepper.plan.describe(),
-        "images": scores.images,
-        "wrong": len(scores.wrong),
-        "chosen_on": record["chosen_on"],
-        "skipped": loop.unreadable.listed(),
-    }
-    if folder is not None and loop.worker.first:
-        # written again with the score of float32 arithmetic, which the epochs may not have had
-        best.write(folder.weights, model.state_dict(), scores, epoch)
-        checkpoint.write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
-        page = report.write(folder.path, state.history, scores, test.dataset, summary, record)
-        logs.say(
-            f"top-1 {scores.top1:.2%} of {scores.images:,} ({len(scores.wrong)} wrong) after {state.seconds:.1f} s, "
-            f"{_choice(loop.recipe, epoch, record)}; {page}"
-        )
-    return Outcome(summary, model, scores, state.history)
-
-
-def _choice(recipe: Recipe, epoch: int, record: Json) -> str:
-    """Which weights were kept and by what, for a person: a best epoch chosen on the test set flatters its score."""
-    if recipe.select == "last":
-        return "weights of the last epoch"
-    if recipe.holdout:
-        return f"epoch {epoch}, chosen on {record['chosen_on']}"
-    return f"epoch {epoch}, chosen on these very pictures (--holdout 0.1 chooses on training pictures)"

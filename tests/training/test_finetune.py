@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_left_out(source: DataSource, monkeypatch: pytest.M
     monkeypatch.setattr(finetune, "CACHE_BYTES", one_view - 1)
     said: list[str] = []
     logs = Logs()
-    logs.say = said.append  # type: ignore[method-assign]
+    logs.say = said.append  # type: ignore[assignment,method-assign]
     found = warm_up(stepper, pictures(source), "drop", RECIPE, 0, logs)
     assert found.share == 0
     assert "not warmed up" in said[0]

@@ -229,7 +229,7 @@ def test_a_run_says_on_what_its_epoch_was_chosen(
 ) -> None:
     said: list[str] = []
     logs = Logs()
-    logs.say = said.append  # type: ignore[method-assign]
+    logs.say = said.append  # type: ignore[assignment,method-assign]
     cases = (
         ("best", 0.0, "chosen on these very pictures"),
         ("best", 0.25, "chosen on 0.25 of"),

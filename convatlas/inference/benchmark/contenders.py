@@ -80,7 +80,7 @@ def onnxruntime_documented(
 
     name = f"onnxruntime {precision}"
     if name in made:
-        return made[name]  # type: ignore[return-value]  the session takes any batch
+        return made[name]  # type: ignore[return-value]  # the session takes any batch
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         path = Path(folder) / "model.onnx"
         batch = ({0: torch.export.Dim("batch")},)

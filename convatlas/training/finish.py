@@ -1,0 +1,92 @@
+"""The end of a run: the kept weights scored in float32, and all that stays in its folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from torch import nn
+
+from convatlas.data.loader import Loader
+from convatlas.training import checkpoint, report
+from convatlas.training.best import Best
+from convatlas.training.logs import Logs
+from convatlas.training.loop import Loop
+from convatlas.training.plan import Plan
+from convatlas.training.recipe import Recipe
+from convatlas.training.run import Json, RunFolder
+from convatlas.training.scores import Scores, evaluate
+from convatlas.training.step import Stepper
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its summary, the model with the weights that were kept, and the scores of those."""
+
+    summary: Json
+    model: nn.Module
+    scores: Scores
+    history: list[Json]
+
+
+def finish(
+    loop: Loop, best: Best, folder: RunFolder | None, record: Json, test: Loader, logs: Logs
+) -> Outcome:
+    """Score the kept weights in float32 on the test set, and write the summary, the pictures and the page."""
+    stepper, state, source = loop.stepper, loop.progress, best.source
+    model = stepper.model
+    kept = best.state()
+    if kept is not None:
+        model.load_state_dict(kept)
+    plain = Stepper(
+        model,
+        loop.recipe,
+        Plan(channels_last=stepper.plan.channels_last, thin=stepper.plan.thin),
+        best.preprocessing,
+        loop.classes,
+        stepper.device,
+    )
+    scores = evaluate(plain, test, loop.classes)
+    loop.unreadable.take(test.skipped, logs)
+    epoch = state.best_epoch if loop.recipe.select == "best" else state.epoch
+    last = state.history[-1] if state.history else {}
+    summary: Json = {
+        "network": best.network.name,
+        "data": source.name,
+        "top1": scores.top1,
+        "top5": scores.top5,
+        "loss": scores.loss,
+        "epochs": state.epoch,
+        "epoch": epoch,
+        "top1_last": last.get("top1"),
+        "seconds": state.seconds,
+        "images_per_second": state.images / state.training_seconds if state.training_seconds else 0.0,
+        "waiting": state.waiting_seconds / state.training_seconds if state.training_seconds else 0.0,
+        "seed": loop.seed,
+        "weights": None if folder is None else str(folder.weights),
+        "recipe": loop.recipe.name,
+        "plan": stepper.plan.describe(),
+        "images": scores.images,
+        "wrong": len(scores.wrong),
+        "chosen_on": record["chosen_on"],
+        "skipped": loop.unreadable.listed(),
+    }
+    if folder is not None and loop.worker.first:
+        # written again with the score of float32 arithmetic, which the epochs may not have had
+        best.write(folder.weights, model.state_dict(), scores, epoch)
+        checkpoint.write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
+        page = report.write(folder.path, state.history, scores, test.dataset, summary, record)
+        logs.say(
+            f"top-1 {scores.top1:.2%} of {scores.images:,} ({len(scores.wrong)} wrong) after {state.seconds:.1f} s, "
+            f"{_choice(loop.recipe, epoch, record)}; {page}"
+        )
+    return Outcome(summary, model, scores, state.history)
+
+
+def _choice(recipe: Recipe, epoch: int, record: Json) -> str:
+    """Which weights were kept and by what, for a person: a best epoch chosen on the test set flatters its score."""
+    if recipe.select == "last":
+        return "weights of the last epoch"
+    if recipe.holdout:
+        return f"epoch {epoch}, chosen on {record['chosen_on']}"
+    return f"epoch {epoch}, chosen on these very pictures (--holdout 0.1 chooses on training pictures)"

@@ -1,0 +1,69 @@
+"""What a run needs to be gone on with: its checkpoints written, found again, and held against what is asked now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from convatlas.data.sources import DataSource
+from convatlas.define import Network
+from convatlas.define.serialize import network_to_dict
+from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.training import checkpoint
+from convatlas.training.logs import Logs
+from convatlas.training.loop import Loop
+from convatlas.training.run import Json, RunFolder
+
+
+def check_same(folder: RunFolder, record: Json, network: Network, source: DataSource) -> None:
+    """ConvAtlasError where the data or the network is another than the run's."""
+    if record["definition"] != json.loads(json.dumps(network_to_dict(network))):
+        raise MisuseError(
+            f"--resume {folder.path}: the run trains {record['network']}, and its definition is not the one given now "
+            f"({network.name}); give another --out"
+        )
+    was, now = record["data"], source.record()
+    if was["fingerprint"] != now["fingerprint"]:  # type: ignore[index]
+        raise ConvAtlasError(
+            f"--resume {folder.path}: the data has changed since the run began: {was['train']} pictures to train and "  # type: ignore[index]
+            f"{was['test']} to test then, {now['train']} and {now['test']} now, or other pictures. Restore it, or give "  # type: ignore[index]
+            "another --out to train anew on what is there"
+        )
+
+
+def saver(folder: RunFolder | None, logs: Logs) -> Callable[[checkpoint.State], None]:
+    """What writes a checkpoint into the folder, and says so where it could not."""
+
+    def save(state: checkpoint.State) -> None:
+        if folder is None:
+            return
+        try:
+            checkpoint.save(folder.checkpoints, state["progress"]["step"], state)  # type: ignore[index]
+            folder.write_metrics(state["progress"]["history"])  # type: ignore[index]
+        except (checkpoint.CheckpointError, OSError) as error:
+            # what was saved before is whole; the run may outlast a full disk
+            logs.say(f"warning: {error} (training goes on, and the next checkpoint is tried in its turn)")
+
+    return save
+
+
+def restore(loop: Loop, folder: RunFolder, logs: Logs) -> None:
+    """Bring the loop to where the newest whole checkpoint is; nothing where there is none.
+
+    Raises ConvAtlasError where the checkpoint is another network's.
+    """
+    found = checkpoint.newest(folder.checkpoints)
+    if found is None:
+        return
+    for _, reason in found.broken:
+        logs.say(f"warning: {reason}; going on from the one before, {found.path.name}")
+    try:
+        loop.restore(found.state)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        text = str(error).splitlines()[0]
+        raise ConvAtlasError(
+            f"{found.path}: a checkpoint of another network or another version: {text}. Give another --out to train anew"
+        ) from error
+    folder.write_metrics(loop.progress.history)
+    at = loop.progress
+    logs.say(f"going on from step {at.step}: epoch {at.epoch + 1}, batch {at.batch + 1}")
