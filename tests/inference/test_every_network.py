@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -10,11 +12,23 @@ from convatlas.inference.engines.onednn import packed
 from convatlas.inference.engines.onnxruntime import session_runner
 from convatlas.inference.graph import record, simplify
 from convatlas.inference.images import synthetic
-from convatlas.modules import build
+from convatlas.modules import ConvNet, build
 from convatlas.networks import catalogue
 
 # of the largest logit: other orders of adding up, over as many as 572 layers
 TOLERANCE = 2e-4
+
+
+def answers(model: ConvNet, images: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """The float32 answers, and how far others may be from them: what float32 itself loses against float64, a few times.
+
+    Random weights make some networks touchy: Inception-v4's eager answers are 6e-4 of the largest away from float64's.
+    """
+    with torch.no_grad():
+        found = model(images)
+        true = copy.deepcopy(model).double()(images.double())
+    lost = float((found - true).abs().max())
+    return found, max(TOLERANCE * float(true.abs().max()), 4 * lost)
 
 
 @pytest.mark.slow
@@ -25,8 +39,7 @@ def test_every_network_is_recorded_fused_and_exported(name: str) -> None:
     images = synthetic(3, model.network.input)
     make_sane(model, images)
     with torch.no_grad():
-        expected = model(images)
-        limit = TOLERANCE * float(expected.abs().max())
+        expected, limit = answers(model, images)
         recording = record(model, images)
         # another size of batch than was recorded
         torch.testing.assert_close(recording.module(images), expected, rtol=0, atol=limit)
@@ -50,13 +63,11 @@ def test_every_network_answers_from_its_onnx_file(name: str) -> None:
     model = build(catalogue.network(name)).eval()
     images = synthetic(3, model.network.input)
     make_sane(model, images)
-    with torch.no_grad():
-        expected = model(images)
+    expected, limit = answers(model, images)
     recording = record(model, images)
     simplify(recording)
     made = onnx_model(recording)
     onnx.checker.check_model(made, full_check=True)
     run = session_runner(made.SerializeToString(), 1)
-    limit = TOLERANCE * float(expected.abs().max())
     for batch in (1, 3):
         torch.testing.assert_close(run(images[:batch]), expected[:batch], rtol=0, atol=limit)
