@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from convatlas.data.loader import Loader
 from convatlas.data.sets import Dataset
@@ -16,7 +17,6 @@ from convatlas.define import Network
 from convatlas.define.serialize import network_to_dict
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.modules import build
-from convatlas.training import finetune
 from convatlas.training.average import Average
 from convatlas.training.best import Best
 from convatlas.training.distributed import Worker, agree, joined, same, wrap
@@ -35,6 +35,7 @@ from convatlas.training.start import Start
 from convatlas.training.step import Stepper
 from convatlas.training.suit import preprocessing_for, suited, test_batch
 from convatlas.training.sync_norm import synchronize_norms
+from convatlas.training.warm_up import warm_up
 
 
 def fit(
@@ -188,7 +189,7 @@ def _fit(
         if folder is not None and resume:
             restore(loop, folder, logs)
         if loop.progress.step == 0 and start.head and recipe.head_epochs:
-            _warm(loop, start.head, net, source, logs)
+            _warm(loop, start.head, start.old, net, source, logs)
         if loop.progress.seconds == 0:
             loop.progress.seconds = time.perf_counter() - began
         try:
@@ -206,14 +207,16 @@ def _fit(
     return finish(loop, best, folder, record, scored(given.test) if recipe.holdout else test, logs)
 
 
-def _warm(loop: Loop, head: str, network: Network, source: DataSource, logs: Logs) -> None:
+def _warm(
+    loop: Loop, head: str, old: Mapping[str, Tensor] | None, network: Network, source: DataSource, logs: Logs
+) -> None:
     """The head alone, on features computed once; then the optimizer starts anew."""
     began = time.perf_counter()
     loader = Loader(
         source.train, loop.test.batch_size, (network.input[1], network.input[2]), channels=network.input[0],
         preprocessing=loop.stepper.preprocessing, device=loop.worker.device,
     )  # fmt: skip
-    share, size = finetune.warm_up(loop.stepper, loader, head, loop.recipe, loop.seed, logs)
+    share, size = warm_up(loop.stepper, loader, head, loop.recipe, loop.seed, logs, old)
     # workers computed the same, but for the rounding of what threads add up
     same(loop.worker, loop.stepper.model)
     suit_classifier(loop.optimizer, float(agree(loop.worker, size)))  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from convatlas.define import Network
 from convatlas.define.preprocessing import Preprocessing
@@ -13,10 +13,14 @@ from convatlas.define.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class Start:
-    """A network; fine-tuning brings a model, the preprocessing of its weights, and the row where the head begins."""
+    """A network; fine-tuning brings a model, the preprocessing of its weights, and the row where the head begins.
+
+    old: the values ("weight", "bias") of the classifier that the weights came with.
+    """
 
     network: Network
     model: nn.Module | None = None
     preprocessing: Preprocessing | None = None
     provenance: Mapping[str, object] | None = None
     head: str | None = None
+    old: Mapping[str, Tensor] | None = None

@@ -26,8 +26,8 @@ from convatlas.define import (
     with_classes,
 )
 from convatlas.modules import build
-from convatlas.training import finetune
-from convatlas.training.finetune import WarmUp, begin, head_of, warm_up
+from convatlas.training import warm_up as warming
+from convatlas.training.finetune import begin, head_of
 from convatlas.training.fit import fit
 from convatlas.training.logs import Logs
 from convatlas.training.optimizer import make, suit_classifier
@@ -36,6 +36,7 @@ from convatlas.training.recipe import Recipe
 from convatlas.training.scores import evaluate
 from convatlas.training.step import Stepper
 from convatlas.training.suit import preprocessing_for
+from convatlas.training.warm_up import WarmUp, warm_up
 from convatlas.weights import save_weights
 
 RECIPE = Recipe(
@@ -111,7 +112,7 @@ def test_the_body_is_not_touched(network: Network, source: DataSource) -> None:
 def test_the_real_network_says_what_the_head_learned_on_cached_features(source: DataSource) -> None:
     stepper = started(AVERAGED, source, 20.0, "bf16")
     rows = ["conv", "norm", "relu", "pool"]
-    cached = finetune._features(stepper, pictures(source), rows)
+    cached = warming._features(stepper, pictures(source), rows)
     warmed(stepper, source)
     assert isinstance(cached, tuple)
     features, labels = cached
@@ -132,9 +133,9 @@ def test_the_real_network_says_what_the_head_learned_on_cached_features(source: 
 def test_what_does_not_fit_is_left_out(source: DataSource, monkeypatch: pytest.MonkeyPatch) -> None:
     one_view = 8 * 6 * 6 * 2 * len(source.train)
     stepper = started(AVERAGED, source, 20.0)
-    monkeypatch.setattr(finetune, "CACHE_BYTES", one_view)
+    monkeypatch.setattr(warming, "CACHE_BYTES", one_view)
     assert warmed(stepper, source).share >= 0.85  # without the mirror images
-    monkeypatch.setattr(finetune, "CACHE_BYTES", one_view - 1)
+    monkeypatch.setattr(warming, "CACHE_BYTES", one_view - 1)
     said: list[str] = []
     logs = Logs()
     logs.say = said.append  # type: ignore[assignment,method-assign]
