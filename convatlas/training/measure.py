@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,9 @@ _USUAL = 0.9
 # for all candidates together, but for the first turn of each: a share of what the run may take, within bounds
 _SHARE, _LEAST_SECONDS, _MOST_SECONDS = 0.02, 0.3, 6.0
 _LEAST_TURNS, _MOST_TURNS = 4, 16
-# compiling takes a minute on a CPU: only for a run that the plain loop would take so many seconds for
-_LONG = 1200.0
+# compiling takes a minute a plan, on a CPU two, and gained nothing there: only for a run for which the plain loop
+# would take so many seconds
+_LONG = {"cuda": 1200.0, "cpu": 7200.0}
 # a step of the plain loop that takes longer is measured on a part of the batch: the ratio is the same
 _STEP_SECONDS = 0.2
 
@@ -68,7 +70,7 @@ def choose(
         fit = max(few, min(len(images), int(few * _STEP_SECONDS / once)))
         images, labels = images[:fit], labels[:fit]
         whole = pictures * once / few
-        if whole < _LONG and recipe.compile == "auto":
+        if whole < _LONG.get(device.type, math.inf) and recipe.compile == "auto":
             steppers = {p: s for p, s in steppers.items() if not p.compile or p == plans[0]}
         turns: dict[Plan, list[float]] = {p: [] for p in steppers}
         until = time.perf_counter() + min(_MOST_SECONDS, max(_LEAST_SECONDS, _SHARE * whole))

@@ -21,7 +21,10 @@ from convatlas.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Plan:
-    """precision: float32 or bf16 (float32 weights, bf16 arithmetic). replicas: threads that share a batch."""
+    """precision: float32 or bf16 (float32 weights, bf16 arithmetic). replicas: threads that share a batch.
+
+    graphs: what is compiled runs as CUDA graphs, one launch for all its kernels.
+    """
 
     precision: str = "float32"
     channels_last: bool = False
@@ -29,6 +32,7 @@ class Plan:
     replicas: int = 1
     compile: bool = False
     threads: int = 1
+    graphs: bool = False
 
     def describe(self) -> str:
         """A line for a person."""
@@ -40,7 +44,7 @@ class Plan:
         else:
             parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
         if self.compile:
-            parts.append("compiled")
+            parts.append("compiled, CUDA graphs" if self.graphs else "compiled")
         return ", ".join(parts)
 
     def to_dict(self) -> dict[str, object]:
@@ -84,7 +88,11 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
     layouts = {"auto": [False, True], "on": [True], "off": [False]}[recipe.channels_last]
     compiled = {"auto": [False, True], "on": [True], "off": [False]}[recipe.compile]
     if device.type != "cpu":
-        return [Plan(p, c, compile=k) for p in precisions for c in layouts for k in compiled]
+        plans = [Plan(p, c, compile=k) for p in precisions for c in layouts for k in compiled]
+        if device.type == "cuda" and compiled[-1]:
+            # launches are what small networks and batches wait for: the fastest arithmetic without them, too
+            plans.append(Plan(precisions[-1], layouts[-1], compile=True, graphs=True))
+        return plans
     plans = [Plan(precisions[0], layouts[0], compile=compiled[0], threads=threads)]
     splits = [1] if recipe.deterministic and draws(model) else _splits(recipe, threads, batch)
     convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())

@@ -96,7 +96,7 @@ class Recipe:
     # the machine
     precision: str = field(default="auto", metadata=_about(" ".join(PRECISIONS)))
     channels_last: str = field(default="auto", metadata=_about(" ".join(CHOICES)))
-    compile: str = field(default="off", metadata=_about("torch.compile: " + " ".join(CHOICES)))
+    compile: str = field(default="auto", metadata=_about("torch.compile: " + " ".join(CHOICES)))
     replicas: int = field(default=0, metadata=_about("threads that share a batch on a CPU; 0: as measured"))
     deterministic: bool = field(default=False, metadata=_about("the same bits each time on the same machine"))
     sync_batchnorm: bool = field(default=False, metadata=_about("batch norm over all workers' images"))

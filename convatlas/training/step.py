@@ -74,7 +74,8 @@ class Stepper:
         copies = [lowered, *(share(lowered, parameters=False) for _ in range(plan.replicas - 1))]
         self.tasks: list[nn.Module] = [Task(copy, recipe, plan.channels_last) for copy in copies]
         if plan.compile:
-            self.tasks = [torch.compile(task) for task in self.tasks]  # type: ignore[misc]
+            mode = "reduce-overhead" if plan.graphs else None
+            self.tasks = [torch.compile(task, mode=mode) for task in self.tasks]  # type: ignore[misc]
         self.evaluated = lowered
         self.pool = ThreadPoolExecutor(plan.replicas - 1, "replica") if plan.replicas > 1 else None
         self.generators = [torch.Generator(device=device) for _ in self.tasks]
@@ -155,7 +156,8 @@ class Stepper:
                 loss, correct = task(inputs, targets)
             share = len(images) / whole
             (loss if share == 1 else loss * share).backward()
-        return loss.detach() * len(images), correct
+        # a graph's next run writes over its results
+        return loss.detach() * len(images), correct.clone() if self.plan.graphs else correct
 
     def _memory(self, replica: int, images: Tensor) -> Tensor:
         """Floats for the input of a step: those of this task's last one, whose backward pass is done."""

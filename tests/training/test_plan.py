@@ -17,6 +17,7 @@ from convatlas.training import measure, plan
 from convatlas.training.fit import fit
 from convatlas.training.plan import Plan, candidates, fixed
 from convatlas.training.recipe import Recipe
+from convatlas.training.step import Moment, Stepper
 from convatlas.weights import read_weights
 
 CPU = torch.device("cpu")
@@ -117,3 +118,36 @@ def test_a_plan_must_win_turn_by_turn_to_be_taken(network: Network, monkeypatch:
     assert chosen({"plain": [1.0], "other": [0.97]}) == "plain"
     assert chosen({"plain": [1.0], "other": [0.8]}) == "other"
     assert chosen({"plain": [1.0, 3.0, 1.0], "other": [0.8, 2.4, 0.8]}) == "other"
+
+
+def test_a_gpu_tries_cuda_graphs_once_and_only_where_compiling_is_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plan, "has_bf16", lambda device: True)
+    model, recipe = build(catalogue.network("resnet20")), dataclasses.replace(RECIPE, deterministic=False)
+    cuda = torch.device("cuda")
+    graphs = [p for p in candidates(model, recipe, cuda, 128) if p.graphs]
+    assert graphs == [Plan("bf16", True, compile=True, graphs=True)]
+    assert "CUDA graphs" in graphs[0].describe()
+    assert Plan.from_dict(graphs[0].to_dict()) == graphs[0]
+    assert not any(p.graphs for p in candidates(model, dataclasses.replace(recipe, compile="off"), cuda, 128))
+    assert not any(p.graphs for p in candidates(model, recipe, CPU, 128))
+    # by what the machine is alone, nothing is compiled
+    assert not fixed(model, RECIPE, cuda, 128).compile
+
+
+def test_a_plan_with_cuda_graphs_asks_torch_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[object] = []
+
+    def compile_(task: torch.nn.Module, *, mode: str | None = None) -> torch.nn.Module:
+        modes.append(mode)
+        return task
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    images, labels = torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64)
+    for graphs in (False, True):
+        model = build(catalogue.network("resnet20"))
+        made = Stepper(model, RECIPE, Plan(compile=True, graphs=graphs), NAMED["cifar"], 10, CPU)
+        _, right = made.gradients(images, labels, Moment(0, 0, 0))
+        assert 0 <= int(right) <= 4
+    assert modes == [None, "reduce-overhead"]
