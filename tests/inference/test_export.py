@@ -85,6 +85,33 @@ def test_adaptive_pooling_is_two_products_in_onnx(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.from_numpy(found), expected)
 
 
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("counted", [True, False])
+def test_averages_over_windows_that_reach_beyond_the_map_are_the_same_in_onnx(
+    size: int, padding: int, counted: bool
+) -> None:
+    """Network in Network for CIFAR-10 pools 16 rows to 8 by windows of 3: the last one has two rows alone."""
+    needs("onnx", "onnxruntime")
+    import onnxruntime
+
+    from convatlas import define as d
+    from convatlas.inference.export.onnx_graph import onnx_model
+    from convatlas.inference.graph import record
+    from convatlas.modules import build
+
+    pool = d.AvgPool(3, 2, padding=padding, ceil=True, count_include_pad=counted)
+    model = build(d.Network(input=(3, size, size), pool=pool)).eval()
+    images = torch.randn(2, 3, size, size) + 5
+    written = onnx_model(record(model, images)).SerializeToString()
+    session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    expected = torch.nn.functional.avg_pool2d(
+        images, 3, 2, padding=padding, ceil_mode=True, count_include_pad=counted
+    )
+    torch.testing.assert_close(torch.from_numpy(found), expected)
+
+
 @pytest.mark.parametrize("to", ["onnx", "openvino", "torch-export", "torchscript"])
 @pytest.mark.parametrize("layout", ["nhwc", "nchw"])
 def test_pixels_go_in_where_preprocessing_is_in_the_graph(

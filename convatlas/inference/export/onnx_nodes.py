@@ -98,15 +98,21 @@ def _max_pool(w: GraphWriter, n: fx.Node) -> str:
 
 
 def _avg_pool(w: GraphWriter, n: fx.Node) -> str:
+    """Torch counts the zeros of its padding, if asked, but never what a ceil-mode window takes beyond them."""
     s = n.kwargs
-    ends = _ends(n, s["kernel"], [1, 1])
-    inside = not any(s["padding"]) and not any(ends)
-    beyond = any(e > p for e, p in zip(ends, s["padding"], strict=True))
-    if s["divisor"] is not None or (beyond and s["count_include_pad"]):
-        raise Unsuitable(f"ONNX: {_row(n)} averages over windows that ONNX cannot say")
+    if s["divisor"] is not None:
+        raise Unsuitable(f"ONNX: {_row(n)} averages with a divisor of its own, which ONNX cannot say")
+    x, begins, ends = w.value(n.args[0]), list(s["padding"]), _ends(n, s["kernel"], [1, 1])
+    counted = s["count_include_pad"] and any(begins)
+    if counted and any(e > p for e, p in zip(ends, begins, strict=True)):
+        # ONNX counts all of its padding or none: torch's zeros are written out, so that none of the rest counts
+        pads = w.weight(np.array([0, 0, *begins, 0, 0, *begins], np.int64), f"{_row(n)}/pads")
+        x = w.emit("Pad", [x, pads], _row(n), "pad")
+        ends = [max(0, e - p) for e, p in zip(ends, begins, strict=True)]
+        begins, counted = [0, 0], False
     return w.emit(
-        "AveragePool", [w.value(n.args[0])], _row(n), "avg_pool", main=True, kernel_shape=list(s["kernel"]),
-        strides=list(s["stride"]), pads=[*s["padding"], *ends], count_include_pad=int(s["count_include_pad"] and not inside),
+        "AveragePool", [x], _row(n), "avg_pool", main=True, kernel_shape=list(s["kernel"]),
+        strides=list(s["stride"]), pads=[*begins, *ends], count_include_pad=int(counted),
     )  # fmt: skip
 
 
