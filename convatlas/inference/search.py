@@ -11,12 +11,13 @@ from convatlas.allocator import keep_memory
 from convatlas.errors import MisuseError
 from convatlas.inference.candidates import MODES, base_plans, parallel_plans, wanted_precisions
 from convatlas.inference.checking import BOUNDS, Bounds, Verdict, answers, judge
-from convatlas.inference.engines import Engine, Plan, Unsuitable, Workbench, engine, engines_for
+from convatlas.inference.engines import Engine, Plan, Runner, Unsuitable, Workbench, engine, engines_for
 from convatlas.inference.engines.eager import frozen_copy, without_gradients
+from convatlas.inference.engines.importing import hushed
 from convatlas.inference.images import Evidence
 from convatlas.inference.optimized import Optimized
 from convatlas.inference.report import Report, Row
-from convatlas.inference.tiles import Tiled
+from convatlas.inference.tiles import Proof, Tiled
 from convatlas.inference.timing import Timing, in_rounds, once
 
 # what throughput is measured on where the example is a single image
@@ -27,6 +28,8 @@ HOPELESS = 1.4
 NEAR = 1.2
 # seconds of one call of all candidates, from which on one round must do
 LONG = 30.0
+# images from which on the share of equal answers says something
+LEAST_TO_JUDGE = 32
 
 
 class Search:
@@ -107,8 +110,11 @@ class Search:
         batch = len(self.example)
         images = self.evidence.check[:batch] if variant else self.evidence.check
         try:
-            run = Tiled(engine(plan.engine).prepare(self.bench, plan), plan)
-            answer = answers(run, _filled(images, batch), batch)[: len(images)]
+            with hushed():
+                # copies side by side are tried where one passed: what they answer otherwise is a fault in making them
+                prove = self._prover(plan) if plan.instances > 1 else None
+                run = Tiled(engine(plan.engine).prepare(self.bench, plan), plan, prove)
+                answer = answers(run, _filled(images, batch), batch)[: len(images)]
         except Unsuitable as error:
             self._row(plan, f"skipped: {error}")
             return False
@@ -119,8 +125,25 @@ class Search:
         verdict = judge(self.reference[: len(images)], answer, self.bounds[plan.precision])
         row = self._row(plan, f"not taken: {verdict.problem}" if verdict.problem else "", verdict)
         if verdict.problem is None:
+            # what is made later, for another size of batch, is held against the model too
+            run.prove = self._prover(plan)
             self.passed[plan] = (run, row)
         return verdict.problem is None
+
+    def _prover(self, plan: Plan) -> Proof:
+        """What is wrong with a runner of this plan for so many images, on those that candidates are checked on."""
+        images, reference, bounds = self.evidence.check, self.reference, self.bounds[plan.precision]
+
+        def prove(run: Runner, size: int) -> str | None:
+            known = min(size, len(images))
+            with torch.no_grad():
+                answer = run(_filled(images[:known], size))[:known]
+            verdict = judge(reference[:known], answer, bounds)
+            if known < LEAST_TO_JUDGE and verdict.difference <= bounds.difference:
+                return None  # of few images one that flips is no statistic
+            return verdict.problem
+
+        return prove
 
     def take(self, wanted: Callable[[Plan], bool] = lambda _plan: True) -> Optimized:
         """The fastest of those that passed and are wanted; the model itself where there is none."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from convatlas.inference.engines import Plan
+from convatlas.inference.engines import Plan, Runner, Unsuitable
 from convatlas.inference.tiles import KEPT, Tiled
 from convatlas.inference.timing import MOST_A_TURN, SHORT, Timing, in_rounds, turn
 
@@ -50,6 +50,42 @@ def test_only_so_many_sizes_are_compiled() -> None:
         images = torch.randn(count, 1, 2, 2)
         assert torch.equal(run(images), images.sum((1, 2, 3)).unsqueeze(1))
     assert len(made) <= KEPT + 1
+
+
+def test_the_rest_of_a_set_is_filled_up_and_only_what_comes_again_is_compiled() -> None:
+    made: list[int] = []
+    run = Tiled(maker(made), Plan("x", "float32"))
+    for count in (16, 16, 10):
+        images = torch.randn(count, 1, 2, 2)
+        assert torch.equal(run(images), images.sum((1, 2, 3)).unsqueeze(1))
+    assert made == [16]
+    run(torch.randn(10, 1, 2, 2))
+    assert made == [16, 10]
+
+
+def test_a_runner_that_answers_wrongly_is_made_again() -> None:
+    """As OpenVINO's of two streams in int8, of which every few are garbage; also one made later, for another size."""
+    made: list[int] = []
+
+    def make(size: int):
+        made.append(size)
+        wrong = 100.0 if len(made) in {1, 3} else 0.0
+        return lambda images: images.sum((1, 2, 3)).unsqueeze(1) + wrong
+
+    def prove(run: Runner, size: int) -> str | None:
+        return None if float(run(torch.zeros(size, 1, 2, 2)).abs().max()) == 0 else "it is off"
+
+    run = Tiled(make, Plan("x", "int8", 2, 1), prove)
+    for count in (8, 16):
+        images = torch.randn(count, 1, 2, 2)
+        assert torch.equal(run(images), images.sum((1, 2, 3)).unsqueeze(1))
+    assert made == [4, 4, 8, 8]
+
+
+def test_a_runner_that_is_always_wrong_is_no_candidate() -> None:
+    run = Tiled(maker([]), Plan("x", "int8"), lambda _run, _size: "it is off")
+    with pytest.raises(Unsuitable, match="wrong every time: it is off"):
+        run(torch.randn(4, 1, 2, 2))
 
 
 def test_copies_run_on_threads_of_their_own_with_one_thread_each() -> None:

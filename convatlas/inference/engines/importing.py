@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 
@@ -32,3 +35,14 @@ def version_of(package: str) -> str:
         return f"{package} {importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:
         return f"{package} absent"
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """What engines log below an error, on the root logger too, is theirs: their hints name what a user never asked for."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(before)

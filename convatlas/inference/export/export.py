@@ -15,6 +15,7 @@ from torch import Tensor
 from convatlas.data import ImageError, read_image
 from convatlas.data.pixels import crop_pixels, normalize
 from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.inference.engines.importing import hushed
 from convatlas.inference.export.formats import FORMATS
 from convatlas.inference.export.job import Job
 from convatlas.inference.export.onnx_opset import OPSET
@@ -93,8 +94,9 @@ def _write(job: Job, path: Path, to: str) -> Proof:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
             draft = Path(folder) / path.name
-            form.write(job, draft)
-            proof = prove(job, form.open(job, draft))
+            with hushed():
+                form.write(job, draft)
+                proof = prove(job, form.open(job, draft))
             for suffix in reversed(form.suffixes):  # the main file last: where it is, all are
                 draft.with_suffix(suffix).replace(path.with_suffix(suffix))
     except OSError as error:
