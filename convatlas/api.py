@@ -281,18 +281,23 @@ def optimize(
     model: nn.Module,
     example: torch.Tensor,
     precision: str = "auto",
-    accuracy_data: Images | None = None,
+    accuracy_data: Images | str | Path | None = None,
     explain: Callable[[str], None] | None = None,
+    *,
+    mode: str = "auto",
+    engines: Sequence[str] | None = None,
 ) -> Optimized:
     """Give the fastest callable for batches like `example` whose answers stay within stated bounds of float32's.
 
-    precision: auto, float32, bf16 or int8. accuracy_data: real images as the model takes them, for the check and
-    for int8. explain: told every candidate, its speed, its error and why it was or wasn't taken, as print.
+    precision: auto, float32, bf16 or int8. accuracy_data: real images, for the check and for int8: a folder of
+    pictures, or a tensor or batches as the model takes them. explain: told every candidate, its speed, its error and
+    why it was or wasn't taken, as print. mode: latency, throughput, auto (by the example's batch). engines: names to
+    try; without them all that compile in seconds.
     """
     _need_torch()
     from convatlas.inference import optimize as find
 
-    return find(model, example, precision, accuracy_data, explain=explain)
+    return find(model, example, precision, accuracy_data, mode=mode, engines=engines, explain=explain)
 
 
 def _need_torch() -> None:

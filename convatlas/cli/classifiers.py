@@ -29,12 +29,17 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """--weights --preprocess --device --fast --precision."""
+    """--weights --preprocess --device --fast --precision --explain."""
     add_source(parser)
     parser.add_argument(
         "--fast", action="store_true", help="find the fastest form of the network for this machine first"
     )
     options.precision(parser, default="float32")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="with --fast or --precision: show every form that was tried, its speed, its error, why it was or was not taken",
+    )
 
 
 def opened(
@@ -52,6 +57,8 @@ def opened(
     from convatlas.modules.device import pick_device
     from convatlas.weights.classifier import open_classifier
 
+    if args.explain and not args.fast and args.precision == "float32":
+        raise MisuseError("--explain tells how a faster form was chosen: add --fast, or --precision auto")
     device = pick_device(args.device)
     if (Path(target) / "classic.safetensors").is_file():
         from convatlas.evaluation.classic.model import FILE, open_baseline
@@ -87,5 +94,8 @@ def _faster(
     precision = "auto" if args.fast and args.precision == "float32" else args.precision
     example = torch.zeros(batch, *classifier.network.input, device=classifier.device)
     found = optimize(classifier.model, example, precision=precision, accuracy_data=images)
+    if args.explain:
+        options.say(str(found.report))
     taken = found.report.taken
-    return classifier.answering_by(found, f"runs as {taken.plan}" if taken else "runs as it is")
+    note = f"runs as {taken.plan}" if taken else f"runs as it is, in float32: {found.report.refusal}"
+    return classifier.answering_by(found, note)

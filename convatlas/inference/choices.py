@@ -37,20 +37,21 @@ def key(model: nn.Module, example: Tensor, engines: Iterable[Engine], settings: 
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
-def recall(name: str) -> Plan | None:
-    """The plan that won under this key, if it was met before; an unreadable cache is an empty one."""
+def recall(name: str) -> tuple[Plan, str] | None:
+    """The plan that won under this key and the table it won in, if it was met before; an unreadable cache is empty."""
     found = _read().get(name)
     fields = {field.name for field in dataclasses.fields(Plan)}
-    if not isinstance(found, dict) or set(found) != fields:
+    if not isinstance(found, dict) or set(found) != {*fields, "table"}:
         return None
-    return Plan(**found)
+    table = str(found.pop("table"))
+    return Plan(**found), table
 
 
-def remember(name: str, plan: Plan) -> None:
-    """Write the winner down; a cache that cannot be written is no reason to fail."""
+def remember(name: str, plan: Plan, table: str) -> None:
+    """Write the winner and its reasons down; a cache that cannot be written is no reason to fail."""
     choices = _read()
     choices.pop(name, None)
-    choices[name] = dataclasses.asdict(plan)
+    choices[name] = {**dataclasses.asdict(plan), "table": table}
     kept = dict(list(choices.items())[-MOST:])
     path = _path()
     try:

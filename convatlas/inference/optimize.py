@@ -8,6 +8,7 @@ float32 always answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from convatlas.inference import choices
 from convatlas.inference.checking import Bounds
 from convatlas.inference.images import Images, evidence
 from convatlas.inference.optimized import Optimized
+from convatlas.inference.photos import photos
 from convatlas.inference.search import Search
 
 # images on which candidates are compared with the model; the reference costs an eager pass over them
@@ -25,7 +27,7 @@ def optimize(
     model: nn.Module,
     example: Tensor,
     precision: str = "auto",
-    accuracy_data: Images | None = None,
+    accuracy_data: Images | str | PathLike[str] | None = None,
     *,
     mode: str = "auto",
     engines: Sequence[str] | None = None,
@@ -38,16 +40,21 @@ def optimize(
     """Give the fastest callable for batches like `example` (N, C, H, W) that stays within the bounds.
 
     precision: "auto" (the fastest within bounds; int8 only with real images), "float32", "bf16" or "int8".
-    accuracy_data: real images as the model takes them, for the check and for int8's calibration: a tensor, or
-    an iterable of batches. mode: "latency" (one batch as soon as possible), "throughput" (most images a second,
-    copies side by side), "auto" (by the example's batch). engines: names to try, all that compile in seconds by
-    default ("inductor" takes minutes). bounds: by precision, instead of `checking.BOUNDS`. seconds: for timing.
-    remember: keep and use the choice in the cache. explain: a function that is told what happens, as print.
+    accuracy_data: real images, for the check and for int8's calibration: a folder of pictures or a pattern, read as
+    the model's weights want it; or, as the model takes them, a tensor or an iterable of batches. mode: "latency"
+    (one batch as soon as possible), "throughput" (most images a second, copies side by side), "auto" (by the
+    example's batch). engines: names to try, all that compile in seconds by default ("inductor" takes minutes).
+    bounds: by precision, instead of `checking.BOUNDS`. seconds: for timing. remember: keep and use the choice in
+    the cache. explain: a function that is told what happens, as print.
 
     MisuseError where the example does not fit the model; everything else that fails only costs a candidate.
     """
     search = Search(model, example, precision, mode=mode, engines=engines, bounds=bounds, explain=explain)
+    notes: list[str] = []
+    if isinstance(accuracy_data, (str, PathLike)):
+        accuracy_data, notes = photos(accuracy_data, search.model, search.example, 2 * checked)
     found = evidence(accuracy_data, search.example, checked)
+    found.notes[:0] = notes
     search.begin(found)
     circumstances = (
         precision,
@@ -57,13 +64,14 @@ def optimize(
         sorted(search.report.bounds.items()),
     )
     name = choices.key(search.model, search.example, search.engines, circumstances)
-    plan = choices.recall(name) if remember else None
-    if plan is not None and search.attempt(plan):
-        search.report.notes.append("choice remembered from an earlier run, checked again, not timed")
+    known = choices.recall(name) if remember else None
+    if known is not None and search.attempt(known[0]):
+        search.report.remember(known[1])
+        taken = search.take()
     else:
         search.run(seconds)
-    taken = search.take()
-    if remember and search.passed:
-        choices.remember(name, taken.plan)
+        taken = search.take()
+        if remember and search.passed:
+            choices.remember(name, taken.plan, search.report.table())
     search.tell(str(search.report))
     return taken

@@ -30,10 +30,26 @@ class Report:
     bounds: dict[str, str]
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    earlier: str = ""
+
+    def remember(self, table: str) -> None:
+        """Say that the choice was made before, in the search that `table` shows."""
+        self.earlier = table
+        self.notes.append("choice remembered from an earlier run, checked again, not timed")
 
     @property
     def taken(self) -> Row | None:
         return next((row for row in self.rows if row.taken), None)
+
+    @property
+    def refusal(self) -> str:
+        """Why none of those asked for was taken, in a line; what is not installed is left to the table."""
+        judged = [
+            f"{row.plan.engine} {row.plan.precision} {row.outcome}"
+            for row in self.rows
+            if row.verdict is not None or row.outcome.startswith("failed")
+        ]
+        return "; ".join(judged or [note for note in self.notes if "int8" in note] or ["no engine can here"])
 
     def to_dict(self) -> dict[str, object]:
         """What JSON can carry."""
@@ -47,7 +63,8 @@ class Report:
             "bounds": self.bounds, "candidates": rows, "notes": self.notes,
         }  # fmt: skip
 
-    def __str__(self) -> str:
+    def table(self) -> str:
+        """The candidates, a line each."""
         head = ("candidate", "images/s", "top-1 equal", "probability moved", "")
         lines = [head] + [
             (
@@ -60,15 +77,18 @@ class Report:
             for row in self.rows
         ]
         widths = [max(len(line[i]) for line in lines) for i in range(4)]
-        table = [
+        return "\n".join(
             "  ".join(
                 [line[0].ljust(widths[0]), *(line[i].rjust(widths[i]) for i in (1, 2, 3)), line[4]]
             ).rstrip()
             for line in lines
-        ]
+        )
+
+    def __str__(self) -> str:
         bounds = [f"{name}: {text}" for name, text in self.bounds.items()]
         title = f"{self.mode}, batch {self.batch}, precision {self.precision}; checked on {self.images}"
-        return "\n".join([title, *table, *bounds, *self.notes])
+        earlier = ["that run's candidates:", self.earlier] if self.earlier else []
+        return "\n".join([title, self.table(), *bounds, *self.notes, *earlier])
 
 
 def _finite(value: float) -> float | None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from convatlas.define import Network
+from convatlas.define.preprocessing import Preprocessing
 
 
 class Block(nn.Module):
@@ -101,7 +102,12 @@ class Residual(Block):
 
 
 class ConvNet(Block):
-    """A whole network; `network` is its definition. `forward` always returns logits (N, classes)."""
+    """A whole network; `network` is its definition. `forward` always returns logits (N, classes).
+
+    preprocessing: what the weights in it want done to a picture, where they came from somewhere that says it.
+    """
+
+    preprocessing: Preprocessing | None = None
 
     def __init__(
         self,

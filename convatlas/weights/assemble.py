@@ -42,9 +42,11 @@ def fill(found: Checkpoint, classes: int | None = None) -> ConvNet:
     if classes is None or elaborate(found.network).output == (classes,):
         model = build(found.network, init=False)
         model.load_state_dict(found.state_dict)
+        model.preprocessing = found.preprocessing
         return model
     model = build(with_classes(found.network, classes))
     own = model.state_dict()
     kept = {name: tensor for name, tensor in found.state_dict.items() if tensor.shape == own[name].shape}
     model.load_state_dict(own | kept)
+    model.preprocessing = found.preprocessing
     return model

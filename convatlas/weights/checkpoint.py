@@ -92,6 +92,7 @@ def load_checkpoint(
         raise WeightsError(f"the model differs from its definition at {', '.join(both[:12])}; build it anew")
     with torch.no_grad():  # all is checked: shapes and names are equal
         model.load_state_dict(found.state_dict)
+    model.preprocessing = found.preprocessing  # type: ignore[assignment]
     return LoadReport(found.source, found.preprocessing, found.classes, len(found.state_dict), found.notes)
 
 

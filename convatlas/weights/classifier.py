@@ -143,6 +143,7 @@ def _value(text: str) -> object:
 def _classifier(name: str, found: Checkpoint, file: str, device: torch.device | str) -> Classifier:
     model = build(found.network, init=False)
     model.load_state_dict(found.state_dict)
+    model.preprocessing = found.preprocessing
     model.eval().to(device)
     count = elaborate(found.network).output[0]
     return Classifier(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -231,6 +232,55 @@ def test_only_broken_images_are_misuse(network) -> None:
         quick(network("lenet5"), torch.randn(1, 1, 32, 32), data=torch.full((4, 1, 32, 32), float("inf")))
 
 
+def test_pictures_of_a_folder_are_read_as_the_weights_want_them(network, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from convatlas.define.preprocessing import named
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(9):
+        Image.new("RGB", (40, 50), (20 * i, 5 * i, 200)).save(folder / f"{i}.png")
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    model = network("resnet20")
+    run = quick(model, torch.randn(2, 3, 32, 32), data=folder)
+    assert "checked on 9 real images" in str(run.report)
+    assert "left out: 1 " in str(run.report)
+    assert "prepared as for torchvision" in str(run.report)
+    model.preprocessing = named("cifar")
+    known = quick(model, torch.randn(2, 3, 32, 32), data=str(folder), remember=False)
+    assert "prepared as" not in str(known.report)
+
+
+def test_a_folder_without_a_readable_picture_is_misuse(network, tmp_path: Path) -> None:
+    example = torch.randn(1, 1, 32, 32)
+    with pytest.raises(MisuseError, match="nowhere"):
+        quick(network("lenet5"), example, data=tmp_path / "nowhere")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with pytest.raises(MisuseError, match="none of the 1 pictures"):
+        quick(network("lenet5"), example, data=tmp_path)
+
+
+def test_what_an_engine_logs_is_not_the_user_s_concern(
+    network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Chatty(Engine):
+        name = "chatty"
+
+        def precisions(self, device: torch.device) -> tuple[str, ...]:
+            return ("float32",)
+
+        def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
+            logging.getLogger().warning("Please consider to run pre-processing before quantization")
+            return lambda _batch: bench.model
+
+    monkeypatch.setitem(ENGINES, "chatty", Chatty())
+    assert quick(network("lenet5"), torch.randn(1, 1, 32, 32), engines=("chatty",)).plan.engine == "chatty"
+    assert not caplog.records
+    logging.getLogger().warning("ours")
+    assert caplog.records
+
+
 def test_a_choice_is_remembered_and_checked_again(network) -> None:
     model, example = network("lenet5"), torch.randn(2, 1, 32, 32)
     first = quick(model, example)
@@ -238,6 +288,8 @@ def test_a_choice_is_remembered_and_checked_again(network) -> None:
     assert second.plan == first.plan
     assert "remembered" in str(second.report)
     assert len([row for row in second.report.rows if row.verdict]) == 1
+    assert "images/s" in second.report.earlier  # the reasons of then are still told
+    assert second.report.earlier in str(second.report)
     other = quick(model, torch.randn(3, 1, 32, 32))
     assert "remembered" not in str(other.report)
 
