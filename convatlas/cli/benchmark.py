@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and show; 1 if nothing of ours ran."""
+    """Measure and show; 1 if nothing of ours ran, 130 if Ctrl-C stopped it."""
     against = _words(args.against, AGAINST, "--against")
     precisions = _words(args.precision, options.PRECISIONS, "--precision")
     batches = [_count(text) for text in _split(args.batch)]
@@ -80,6 +80,9 @@ def run(args: argparse.Namespace) -> int:
         print(show.table(result))
     if args.out is not None:
         _write(args.out, show.picture(result) if args.out.suffix == ".svg" else _json(show.as_dict(result)))
+    if result.stopped:
+        options.say("convatlas: stopped by Ctrl-C; what had been measured until then is kept")
+        return 130
     return 0 if any(line.problem is None for line in result.lines if line.contender == "convatlas") else 1
 
 

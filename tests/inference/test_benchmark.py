@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from convatlas.inference.benchmark.models import make, make_sane
 from convatlas.inference.benchmark.processes import Process
 from convatlas.inference.ceiling import Ceiling, ceiling
 from convatlas.inference.energy import meter
+from convatlas.inference.timing import MOST_A_TURN
 
 CPU = torch.device("cpu")
 TOP = Ceiling(float32=100e9, bf16=800e9, int8=None, copy=2e10, device="x", threads=2, measured=0.0)
@@ -27,7 +30,8 @@ def test_contenders_are_timed_and_a_failing_one_says_why() -> None:
     request = Request(["lenet5"], ["eager", "torchvision"], [2], ["float32"], CPU, rounds=3, seconds=1.0)
     result = measure(request)
     lines = {line.contender: line for line in result.lines}
-    assert len(lines["convatlas"].seconds) == 3 == len(lines["eager"].seconds)
+    assert lines["convatlas"].rounds == 3 == lines["eager"].rounds
+    assert len(lines["eager"].seconds) == 3 * MOST_A_TURN  # LeNet-5 is short: several calls a turn
     assert lines["convatlas"].agreement == 1
     assert lines["convatlas"].peak_bytes > 50 << 20  # torch alone is more
     assert 0 < lines["eager"].share < 2
@@ -81,6 +85,17 @@ def test_a_worker_that_fails_says_so_and_goes_on(tmp_path: Path) -> None:
         assert len(process.ask("answers", name="x", batch=3)["top1"]) == 3
 
 
+def test_a_peer_that_is_asked_for_any_precision_runs_at_its_default(tmp_path: Path) -> None:
+    images = tmp_path / "images.pt"
+    torch.save(torch.randn(4, 1, 32, 32), images)
+    with Process() as process:
+        process.ask("model", library="convatlas", name="lenet5", images=str(images))
+        answer = process.ask("prepare", name="x", kind="eager", precision="auto", batch=2)
+        assert answer["ran_precision"] == "float32"
+        assert "its default" in answer["ran"]
+        assert process.ask("run", name="x", batch=2)["calls"] >= 1
+
+
 def test_a_worker_that_is_killed_is_an_error_that_says_so(tmp_path: Path) -> None:
     with Process() as process:
         process._process.kill()
@@ -126,6 +141,54 @@ def test_a_machine_that_tells_no_energy_is_told_so(tmp_path: Path) -> None:
     joules, note = meter(CPU, tmp_path)
     assert joules is None
     assert "not told" in note
+
+
+def test_a_worker_s_peak_is_its_own_and_not_that_of_who_started_it(tmp_path: Path) -> None:
+    """Linux hands the peak of a process on to the ones it starts."""
+    ballast = torch.ones(1 << 30, dtype=torch.uint8)
+    with Process() as process:
+        del ballast
+        before = process.ask("memory")["process"]
+        assert before < 1 << 30
+        images = tmp_path / "images.pt"
+        torch.save(torch.randn(64, 3, 224, 224), images)
+        process.ask("model", library="convatlas", name="squeezenet1_1", images=str(images))
+        made = process.ask("memory")["process"]
+        process.ask("forget_peak")
+        after = process.ask("memory")["process"]
+    assert before < made
+    assert after < made or not sys.platform.startswith("linux")
+
+
+_INTERRUPTED = """
+import signal, sys
+from convatlas.cli import main
+from convatlas.cli import options
+from convatlas.inference.benchmark import measure
+blocks, say = [], options.say
+def stop_in_the_second_block(text):
+    say(text)
+    blocks.append(text)
+    if sum("timing" in block for block in blocks) == 1 and "batch 2" in text:
+        signal.raise_signal(signal.SIGINT)
+options.say = stop_in_the_second_block
+sys.exit(main(["benchmark", "lenet5", "--against", "eager", "--batch", "1,2", "--precision", "float32", "--rounds", "3", "-o", sys.argv[1]]))
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
+    out = tmp_path / "so-far.json"
+    command = [sys.executable, "-c", _INTERRUPTED, str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 130, done.stderr
+    assert "lenet5, batch 1, 3 rounds" in done.stdout
+    assert "lenet5, batch 2, nothing ran" in done.stdout
+    assert "stopped by Ctrl-C" in done.stdout
+    assert "Traceback" not in done.stderr
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert found["stopped"] is True
+    assert [line["problem"] is None for line in found["lines"]] == [True, True, False, False]
 
 
 def test_an_interrupt_ends_the_workers_at_once(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.inference.checking import Bounds
-from convatlas.inference.engines import Plan
+from convatlas.inference.engines import ENGINES, Plan
 from convatlas.inference.engines.importing import import_problem
 from convatlas.inference.engines.onnxruntime import quantize
 from convatlas.inference.images import evidence
@@ -23,6 +23,7 @@ from convatlas.inference.search import Search
 
 Call = Callable[[Tensor], Tensor]
 PLAIN_TORCH = ("eager", "folded", "onednn", "winograd", "cudagraph")
+PEERS = ("torchvision", "timm", "eager", "onnxruntime", "openvino")
 # images on which int8 is calibrated here, the peers' and ours, and on which our candidates are checked
 CHECKED = 16
 
@@ -41,6 +42,8 @@ def prepare(
     made: keeps the model as exported and quantized from one call to the next, for another size of batch.
     """
     made = {} if made is None else made
+    if precision == "auto" and kind in PEERS:
+        precision = default_precision(kind)
     if kind in {"torchvision", "timm", "eager"}:
         return eager(model, precision)
     if kind == "onnxruntime":
@@ -54,6 +57,13 @@ def prepare(
         search.run(seconds)
         return search.take()
     raise MisuseError(f"unknown contender {kind!r}")
+
+
+def default_precision(peer: str) -> str:
+    """What a peer computes float32 weights in if nobody asks for anything else."""
+    if peer == "openvino" and ENGINES[peer].missing() is None:
+        return "bf16" if "bf16" in ENGINES[peer].precisions(torch.device("cpu")) else "float32"
+    return "float32"
 
 
 def eager(model: nn.Module, precision: str) -> Call:

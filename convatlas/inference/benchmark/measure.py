@@ -25,17 +25,22 @@ AGAINST = ("torchvision", "timm", "eager", "onnxruntime", "openvino")
 # libraries with models of their own; the others run ours
 LIBRARIES = ("torchvision", "timm")
 IMAGES = 32
+STOPPED = "stopped by Ctrl-C before it was timed"
 
 
 @dataclass
 class Line:
-    """One contender at one batch. seconds: one a round; problem: why it did not run."""
+    """One contender at one batch.
+
+    seconds: of each call that was counted; rounds: the turns they were made in; problem: why it did not run.
+    """
 
     network: str
     contender: str
     precision: str
     batch: int
     seconds: tuple[float, ...] = ()
+    rounds: int = 0
     problem: str | None = None
     peak_bytes: int = 0
     prepare_seconds: float = 0.0
@@ -63,7 +68,6 @@ class Line:
                 "images_per_second": self.images_per_second,
                 "images_per_second_range": [self.batch / t.worst, self.batch / t.best],
                 "milliseconds": {f"p{p}": 1e3 * t.percentile(p) for p in (50, 90, 99)},
-                "rounds": len(self.seconds),
                 "seconds": list(self.seconds),
             }
         return found
@@ -86,15 +90,19 @@ class Request:
 
 @dataclass
 class Result:
-    """All lines, the ceiling they are measured by, and what to know of them."""
+    """All lines, the ceiling they are measured by, and what to know of them. stopped: by Ctrl-C, before the end."""
 
     lines: list[Line]
     ceiling: Ceiling
     notes: list[str]
+    stopped: bool = False
 
 
 def measure(request: Request) -> Result:
-    """Run it. A contender that fails is a line with its reason, and the rest goes on."""
+    """Run it. A contender that fails is a line with its reason, and the rest goes on.
+
+    Ctrl-C keeps what was measured so far, in a result that says it was stopped; before anything was, it goes through.
+    """
     for name in request.names:
         catalogue.network(name)  # unknown names are told before the first minute is spent
     unknown = set(request.against) - set(AGAINST)
@@ -107,23 +115,39 @@ def measure(request: Request) -> Result:
         notes.append(
             "weights random, images synthetic: times only; --images gives real ones to calibrate and compare on"
         )
-    lines = []
-    for name in request.names:
-        for batch in request.batches:
-            lines += _network(request, name, batch, top, joules)
+    lines: list[Line] = []
+    try:
+        for name in request.names:
+            for batch in request.batches:
+                _network(request, name, batch, top, joules, lines)
+    except KeyboardInterrupt:
+        if not any(line.seconds for line in lines):
+            raise
+        for line in lines:
+            if line.problem is None and not line.seconds:
+                line.problem = STOPPED
+        return Result(lines, top, [*notes, "stopped by Ctrl-C: what had been measured is kept"], stopped=True)
     return Result(lines, top, notes)
 
 
 def _network(
-    request: Request, name: str, batch: int, top: Ceiling, joules: Callable[[], float] | None
-) -> list[Line]:
+    request: Request,
+    name: str,
+    batch: int,
+    top: Ceiling,
+    joules: Callable[[], float] | None,
+    done: list[Line],
+) -> None:
+    """Time all contenders at one batch; their lines are in `done` from the start, for who stops in the middle."""
     definition = catalogue.network(name)
     mult_adds = elaborate(definition).mult_adds
     lines = [Line(name, who, p, batch) for p in request.precisions for who in ("convatlas", *request.against)]
+    done += lines
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         images, state = Path(folder) / "images.pt", Path(folder) / "state.pt"
         torch.save(_images(request, definition.input), images)
         running: list[tuple[Line, Process]] = []
+        reference: list[int] | None = None
         for line in lines:
             library = line.contender if line.contender in LIBRARIES else "convatlas"
             own = library == "convatlas"
@@ -137,57 +161,54 @@ def _network(
                 answer = process.ask(
                     "prepare", name="it", kind=line.contender, precision=line.precision, batch=batch
                 )
+                process.ask("forget_peak")
                 process.ask("run", name="it", batch=batch)
+                memory = process.ask("memory")
+                if own:
+                    reference = reference or process.ask("reference", batch=batch)["top1"]
+                    top1 = process.ask("answers", name="it", batch=batch)["top1"]
+                    line.agreement = sum(a == b for a, b in zip(top1, reference, strict=True)) / len(top1)
             except ConvAtlasError as error:
                 line.problem = str(error)
                 continue
+            line.peak_bytes = memory["gpu"] or memory["process"]
             line.prepare_seconds = answer["seconds"]
             line.ran, line.ran_precision = answer["ran"], answer["ran_precision"]
             running.append((line, process))
-        _alternate(request, running, batch, joules)
-        _facts(running, batch, mult_adds, top)
-    return lines
+        try:
+            _alternate(request, running, batch, joules)
+        finally:
+            for line, _ in running:
+                if line.seconds and line.problem is None:
+                    speed = mult_adds * line.images_per_second
+                    line.share = top.share(line.ran_precision or line.precision, speed)
 
 
 def _alternate(
     request: Request, running: list[tuple[Line, Process]], batch: int, joules: Callable[[], float] | None
 ) -> None:
     request.tell(f"timing {len(running)} contenders in alternating rounds")
-    samples: dict[int, list[float]] = {i: [] for i in range(len(running))}
-    used, calls = dict.fromkeys(samples, 0.0), dict.fromkeys(samples, 0)
+    used, calls = dict.fromkeys(range(len(running)), 0.0), dict.fromkeys(range(len(running)), 0)
     start = time.perf_counter()
     for number in range(request.rounds):
         order = list(enumerate(running))
         for i, (line, process) in order if number % 2 == 0 else reversed(order):
+            if line.problem is not None:
+                continue
             before = joules() if joules else 0.0
             try:
                 answer = process.ask("run", name="it", batch=batch)
-                samples[i] += answer["seconds"]
-                calls[i] += answer["calls"]
             except ConvAtlasError as error:
                 line.problem = str(error)
-            used[i] += joules() - before if joules else 0.0
+                continue
+            line.seconds += tuple(answer["seconds"])
+            line.rounds += 1
+            if joules:
+                used[i] += joules() - before
+                calls[i] += answer["calls"]
+                line.joules_per_image = used[i] / (calls[i] * batch)
         if number >= 2 and time.perf_counter() - start > request.seconds:
             break
-    for i, (line, _) in enumerate(running):
-        line.seconds = tuple(samples[i])
-        if joules and calls[i]:
-            line.joules_per_image = used[i] / (calls[i] * batch)
-
-
-def _facts(running: list[tuple[Line, Process]], batch: int, mult_adds: int, top: Ceiling) -> None:
-    """Memory, share of the ceiling, and agreement with our model's float32 where the weights are the same."""
-    reference: list[int] | None = None
-    for line, process in running:
-        if line.problem is not None:
-            continue
-        memory = process.ask("memory")
-        line.peak_bytes = memory["gpu"] or memory["process"]
-        line.share = top.share(line.ran_precision or line.precision, mult_adds * line.images_per_second)
-        if line.contender not in LIBRARIES:
-            reference = reference or process.ask("reference", batch=batch)["top1"]
-            top1 = process.ask("answers", name="it", batch=batch)["top1"]
-            line.agreement = sum(a == b for a, b in zip(top1, reference, strict=True)) / len(top1)
 
 
 def _images(request: Request, shape: tuple[int, ...]) -> Tensor:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
 
 from convatlas import modules
-from convatlas.errors import MissingExtra, MisuseError
+from convatlas.errors import MisuseError
 from convatlas.networks import catalogue
 
 # our name -> torchvision's, where they differ; the same structure, so that times compare
@@ -42,10 +43,11 @@ def make(library: str, name: str) -> nn.Module:
         )
         return getattr(models, IN_TORCHVISION.get(name, name))(**settings).eval()
     if library == "timm":
-        try:
-            import timm
-        except ImportError as error:
-            raise MissingExtra("timm", "dev") from error
+        if importlib.util.find_spec("timm") is None:
+            raise MisuseError("timm is not installed: pip install timm")
+        with suppress(MisuseError):  # timm imports torchvision, which may have to be helped
+            _torchvision()
+        timm = importlib.import_module("timm")
         if not timm.is_model(name):
             raise MisuseError(f"timm has no {name!r}")
         return timm.create_model(name, pretrained=False).eval()

@@ -9,6 +9,10 @@ from convatlas.drawing.plots import bars
 from convatlas.inference.benchmark.measure import Line, Result
 from convatlas.machine import machine, version_of
 
+LEGEND = (
+    "images/s: of the median of the faster half of the calls; range: of the slowest and the fastest call; peak: memory of "
+    "the process while it runs; ceiling: share of the product below at that precision; top-1 equal: with float32 eager"
+)
 PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "openvino", "nncf")
 
 
@@ -32,7 +36,7 @@ def table(result: Result) -> str:
         failed = [
             f"{line.contender} {line.precision}: {line.problem}" for line in lines if line.problem is not None
         ]
-        rounds = f"{len(good[0].seconds)} rounds" if good else "nothing ran"
+        rounds = f"{good[0].rounds} rounds" if good else "nothing ran"
         blocks.append("\n".join([f"{network}, batch {batch}, {rounds}", *text, *failed]))
     top = result.ceiling
     ceilings = ", ".join(
@@ -41,7 +45,7 @@ def table(result: Result) -> str:
         if value
     )
     last = f"ceiling here: {ceilings} billion mult-adds/s ({top.threads} threads), copy {top.copy / 1e9:.1f} GB/s"
-    return "\n\n".join([*blocks, "\n".join([last, *result.notes])])
+    return "\n\n".join([*blocks, "\n".join([LEGEND, last, *result.notes])])
 
 
 def _row(line: Line) -> tuple[str, ...]:
@@ -67,6 +71,7 @@ def as_dict(result: Result) -> dict[str, object]:
         "machine": {**asdict(here), "instructions": here.instructions},
         "versions": {name: version_of(name) for name in PACKAGES},
         "ceiling": asdict(result.ceiling),
+        "stopped": result.stopped,
         "lines": [line.to_dict() for line in result.lines],
         "notes": result.notes,
     }
