@@ -135,10 +135,9 @@ def ours(folder: Path, weights: str, network: str, seed: int, *, fresh: bool) ->
     """The default recipe, judged by its last weights. fresh: nothing of the old classifier is taken."""
     began = time.perf_counter()
     source = open_data(str(folder))
-    recipe = dataclasses.replace(default(network, str(folder), weights=True), select="last")
+    usual = default(network, str(folder), weights=True)
+    recipe = dataclasses.replace(usual, select="last", inherit=not fresh)
     start = begin(catalogue.network(network), source, weights, recipe)
-    if fresh:
-        start = dataclasses.replace(start, old=None)
     outcome = fit(start, source, recipe, seed=seed)
     summary = outcome.summary
     ends = [float(line["seconds"]) for line in outcome.history]  # type: ignore[arg-type]

@@ -91,6 +91,9 @@ class Recipe:
     # fine-tuning
     head_epochs: int = field(default=0, metadata=_about("epochs of the head alone, on cached features"))
     head_lr: float = field(default=0.0, metadata=_about("lr of that; 0: lr"))
+    inherit: bool = field(
+        default=True, metadata=_about("new classes begin as the old ones that their photos look most like")
+    )
     layer_decay: float = field(default=1.0, metadata=_about("lr of a row, as a share of the next row's"))
 
     # the machine

@@ -68,7 +68,7 @@ def warm_up(
     features, labels = cached
     size = _size(layers, last, features[:_FEW])
     _begin_small(last, size, alive=clipped)
-    found = inherit(layers, last, old, features, labels) if old else None
+    found = inherit(layers, last, old, features, labels) if old and recipe.inherit else None
     if found:
         logs.say(
             f"head begins with {found.rows} of the old classes: training {found.share:.2%} before any step"

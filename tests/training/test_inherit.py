@@ -122,4 +122,8 @@ def test_fine_tuning_begins_with_what_the_weights_knew(source: DataSource, tmp_p
     logs.say = said.append  # type: ignore[assignment,method-assign]
     begun = fit(start, turned, dataclasses.replace(recipe, epochs=1, lr=1e-9), seed=1, logs=logs)
     assert any("2 of the old classes" in line for line in said), said
+    said.clear()
+    alone = dataclasses.replace(recipe, epochs=1, lr=1e-9, inherit=False)
+    fit(begin(network, turned, str(tmp_path / "first"), recipe), turned, alone, seed=1, logs=logs)
+    assert not any("old classes" in line for line in said)
     assert float(begun.summary["top1"]) == pytest.approx(float(first.summary["top1"]), abs=0.03)  # type: ignore[arg-type]
