@@ -1,24 +1,28 @@
 """Issue 6's accuracy: how often each engine and precision answers as float32 eager does, with published weights.
 
-    python benchmarks/agreement.py squeezenet1_1 WEIGHTS --photos imagenet-sample --calibration imagenette
+    python benchmarks/agreement.py squeezenet1_1 WEIGHTS --photos imagenet-sample ants-bees/val --own imagenette/train
 
-Photos are read to the network's own preprocessing; int8 is calibrated on other photos than it is compared on.
+What `optimize` would do with the user's `--own` photos is done: half of them calibrate, the other half decide whether
+a plan is refined. The photos of the table are others, which no decision has seen.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import torch
 
 from convatlas.data import load
 from convatlas.inference.candidates import base_plans
-from convatlas.inference.checking import Bounds
+from convatlas.inference.checking import Bounds, answers, judge
 from convatlas.inference.engines import ENGINES
-from convatlas.inference.images import Evidence
+from convatlas.inference.images import evidence
+from convatlas.inference.optimize import CHECKED
 from convatlas.inference.search import Search
+from convatlas.inference.tiles import Tiled
 from convatlas.weights.classifier import Classifier, open_classifier
 
 
@@ -34,39 +38,42 @@ def main() -> int:
     )
     parser.add_argument("network")
     parser.add_argument("weights", type=Path)
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--calibration", type=Path, required=True)
+    parser.add_argument("--photos", type=Path, required=True, nargs="+")
+    parser.add_argument("--own", type=Path, required=True)
     parser.add_argument("--most", type=int, default=250)
-    parser.add_argument("--engines", default="folded,onednn,winograd,onnxruntime,openvino")
-    parser.add_argument("--calibrate", type=int, default=100)
+    parser.add_argument("--checked", type=int, default=CHECKED)
+    parser.add_argument("--engines", default="folded,onednn,onnxruntime,openvino")
+    parser.add_argument("--precisions", default="float32,bf16,int8")
     args = parser.parse_args()
     classifier = open_classifier(args.network, args.weights)
-    check, calibration = (
-        photos(args.photos, classifier, args.most),
-        photos(args.calibration, classifier, args.calibrate),
-    )
-    anything = dict.fromkeys(("float32", "bf16", "int8"), Bounds(0.0, 1.0))
-    search = Search(classifier.model, check[:10], mode="latency", bounds=anything)
-    search.begin(Evidence(check, calibration, real=True))
-    print(f"{classifier.name}: {len(check)} photos, int8 calibrated on {len(calibration)} others", flush=True)
+    own = photos(args.own, classifier, 2 * args.checked)
+    sets = {folder: photos(folder, classifier, args.most) for folder in args.photos}
+    search = Search(classifier.model, own[:10], mode="latency")
+    search.begin(evidence(own, own[:10], args.checked))
+    expected = {folder: answers(search.model, images, 10) for folder, images in sets.items()}
+    print(f"{classifier.name}: {len(own)} photos of {args.own.name} to calibrate and decide", flush=True)
+    anything = Bounds(0.0, 1.0)
     for name in args.engines.split(","):
         engine = ENGINES[name]
         if engine.missing():
             print(f"{name}: {engine.missing()}")
             continue
-        for plan in base_plans(
-            engine, ("float32", "bf16", "int8"), torch.device("cpu"), torch.get_num_threads()
-        ):
-            passed = search.attempt(plan)
-            row = search.report.rows[-1]
-            if not passed or row.verdict is None:
-                print(f"{plan}: {row.outcome}")
-                continue
-            equal = round(row.verdict.agreement * len(check))
-            print(
-                f"{plan!s:34} top-1 equal on {equal} of {len(check)} ({row.verdict.agreement:.1%}), a probability moved by {row.verdict.difference:.2g} at most",
-                flush=True,
-            )
+        device, threads = torch.device("cpu"), torch.get_num_threads()
+        for plan in base_plans(engine, args.precisions.split(","), device, threads):
+            began, before = time.perf_counter(), len(search.report.rows)
+            search.try_plan(engine, plan)
+            seconds = time.perf_counter() - began
+            tried = search.report.rows[before:]
+            shown = [row for row in tried if row is tried[0] or row is tried[-1]]
+            for row in (row for row in shown if row.verdict is not None):
+                run = Tiled(engine.prepare(search.bench, row.plan), row.plan)
+                line = f"{row.plan!s:50} {row.outcome or 'passes'}"
+                for folder, images in sets.items():
+                    verdict = judge(expected[folder], answers(run, images, 10), anything)
+                    equal = round(verdict.agreement * len(images))
+                    line += f"; {folder.name}: {equal} of {len(images)} ({verdict.agreement:.1%}), moved {verdict.difference:.2g}"
+                print(line, flush=True)
+            print(f"    {len(tried)} tried in {seconds:.0f} s", flush=True)
     return 0
 
 

@@ -11,7 +11,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a candidate must keep: the least share of equal top-1 answers, the most that any probability may move."""
+    """What a candidate must keep: the least share of equal top-1 answers, the most that any probability may move.
+
+    Where there are at least `ONE_OF` images, one of them may change its answer whatever the share.
+    """
 
     agreement: float
     difference: float
@@ -22,10 +25,11 @@ class Bounds:
         )
 
 
-# one image in 64 may change its answer under bf16 and int8 (98.4 %): a tie that falls the other way
+# images of which one may change its answer under bf16 and int8: a tie that falls the other way
+ONE_OF = 50
 BOUNDS = {
     "float32": Bounds(1.0, 1e-3),
-    "bf16": Bounds(0.98, 0.1),
+    "bf16": Bounds(0.995, 0.1),
     "int8": Bounds(0.98, 0.25),
 }
 
@@ -56,7 +60,10 @@ def judge(reference: Tensor, answer: Tensor, bounds: Bounds) -> Verdict:
     agreement = float((top - chosen <= 1e-5 * (1 + top.abs())).float().mean())
     difference = float((expected - got).abs().max())
     problem = None
-    if agreement < bounds.agreement:
+    allowed = 1 - bounds.agreement
+    if len(best) >= ONE_OF and bounds.agreement < 1.0:
+        allowed = max(allowed, 1 / len(best))
+    if 1 - agreement > allowed + 1e-6:
         problem = f"top-1 agrees on {agreement:.1%}, bound {bounds.agreement:.1%}"
     elif difference > bounds.difference:
         problem = f"a probability moved by {difference:.2g}, bound {bounds.difference:g}"

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from convatlas.allocator import keep_memory
 from convatlas.errors import MisuseError
-from convatlas.inference.candidates import MODES, base_plans, parallel_plans, wanted_precisions
-from convatlas.inference.checking import BOUNDS, Bounds, Verdict, answers, judge
+from convatlas.inference.candidates import MODES, base_plans, finer_plans, parallel_plans, wanted_precisions
+from convatlas.inference.checking import BOUNDS, ONE_OF, Bounds, Verdict, answers, judge
 from convatlas.inference.engines import Engine, Plan, Runner, Unsuitable, Workbench, engine, engines_for
 from convatlas.inference.engines.eager import frozen_copy, without_gradients
 from convatlas.inference.engines.importing import hushed
@@ -103,12 +103,12 @@ class Search:
             self._time(promising + more, seconds)
 
     def attempt(self, plan: Plan, *, variant: bool = False) -> bool:
-        """Make a candidate and judge it; a variant of one that passed is judged on one batch alone."""
+        """Make a candidate and judge it; a variant of one that passed is judged on fewer images."""
         if plan.precision == "int8" and not self.evidence.enough_for_int8:
             return False
         self.tell(f"{plan}: preparing and checking")
         batch = len(self.example)
-        images = self.evidence.check[:batch] if variant else self.evidence.check
+        images = self.evidence.check[: max(batch, ONE_OF)] if variant else self.evidence.check
         try:
             with hushed():
                 # copies side by side are tried where one passed: what they answer otherwise is a fault in making them
@@ -168,7 +168,30 @@ class Search:
             self._row(unplanned, f"not tried: compiles for minutes (engines=[..., {one.name!r}])")
             return
         for plan in plans:
-            self.attempt(plan)
+            self.try_plan(one, plan)
+
+    def try_plan(self, one: Engine, plan: Plan) -> None:
+        """The plan as it is; what misses its bounds, with more care."""
+        if not self.attempt(plan):
+            self._with_care(one, plan)
+
+    def _with_care(self, one: Engine, plan: Plan) -> None:
+        """What answered otherwise too often: with weights rounded by least squares, then with layers in float32."""
+        verdict = self.report.rows[-1].verdict
+        judged = self.evidence.real and verdict is not None and verdict.problem is not None
+        if not judged or plan.precision not in one.refines or not self.evidence.enough_for_int8:
+            return
+        self.tell(f"{plan}: looking at which layers lose most")
+        try:
+            finer = finer_plans(
+                plan, self.bench.sensitivity(plan.precision), self.bounds[plan.precision].agreement
+            )
+        except Exception as error:  # noqa: BLE001  as in `attempt`: it only costs this candidate
+            self.report.notes.append(f"{plan}: not refined: {' '.join(str(error).split())[:200]}")
+            return
+        for better in finer:
+            if self.attempt(better):
+                return
 
     def _promising(self) -> list[Plan]:
         """The best two of each group, if the second is not hopelessly behind."""

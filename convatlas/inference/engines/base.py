@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from convatlas.errors import ConvAtlasError
 from convatlas.inference.graph import Recording, record, round_weights, simplify
+from convatlas.inference.graph.mixed import layer_inputs, mix, restored
+from convatlas.inference.graph.refine import refine
+from convatlas.inference.graph.sensitivity import Sensitivity, sensitivity
 
 if TYPE_CHECKING:
     import onnx
@@ -33,7 +36,8 @@ class Unsuitable(ConvAtlasError):
 class Plan:
     """One way to run a model: engine, precision, how many copies at once on how many threads, images a piece.
 
-    tile: images that one copy takes at a time; None takes the batch whole.
+    tile: images that one copy takes at a time; None takes the batch whole. refined: weights rounded by least squares
+    on the calibration images. exact: so many layers, the most sensitive, stay in float32 (with `refined`).
     """
 
     engine: str
@@ -41,12 +45,17 @@ class Plan:
     instances: int = 1
     threads: int = 1
     tile: int | None = None
+    refined: bool = False
+    exact: int = 0
 
     def __str__(self) -> str:
-        at_once = f"{self.instances} x {self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.engine} {self.precision}, {at_once}" + (
-            f", {self.tile} at a time" if self.tile else ""
-        )
+        how = f"{self.engine} {self.precision}"
+        if self.refined:
+            how += " refined"
+        if self.exact:
+            how += f", {self.exact} layers float32"
+        how += f", {self.instances} x {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return how + (f", {self.tile} at a time" if self.tile else "")
 
 
 @dataclass
@@ -79,20 +88,52 @@ class Workbench:
         rounded.finish()
         return rounded
 
-    def recording_for(self, precision: str) -> Recording:
-        """The recording to start from."""
-        return self.rounded if precision == "bf16" else self.recording
+    def refined(self, grid: str) -> Recording:
+        """The simplified recording with weights rounded by least squares to "bf16" or "int8"."""
+        name = f"refined to {grid}"
+        if name not in self.made:
+            refined = self.recording.copy()
+            refine(refined, self.calibration, grid)
+            self.made[name] = refined
+        return self.made[name]  # type: ignore[return-value]
+
+    def sensitivity(self, grid: str) -> Sensitivity:
+        """What each layer loses by "bf16" or "int8" after refinement, on the calibration images."""
+        name = f"sensitivity to {grid}"
+        if name not in self.made:
+            self.made[name] = sensitivity(self.recording, self.refined(grid), self.calibration, grid)
+        return self.made[name]  # type: ignore[return-value]
+
+    def exact(self, plan: Plan) -> set[str]:
+        """The names of the layers that the plan keeps in float32, those included that give these their inputs."""
+        if not plan.exact:
+            return set()
+        return layer_inputs(self.recording, self.sensitivity(plan.precision).names[: plan.exact])
+
+    def recording_for(self, plan: Plan) -> Recording:
+        """The recording to start from; one of a bf16 plan with exact layers has its own types and casts."""
+        if not plan.refined:
+            return self.rounded if plan.precision == "bf16" else self.recording
+        name = f"{plan.precision}, {plan.exact} layers exact"
+        if name not in self.made:
+            refined = self.refined(plan.precision)
+            if plan.exact and plan.precision == "bf16":
+                refined = mix(refined, self.exact(plan), self.recording)
+            elif plan.exact:
+                refined = restored(refined, self.exact(plan), self.recording)
+            self.made[name] = refined
+        return self.made[name]  # type: ignore[return-value]
 
     @cached_property
     def onnx_model(self) -> onnx.ModelProto:
         """The simplified recording as ONNX with a batch of any size."""
-        return _onnx(self.recording)
+        return self.onnx_of(self.recording)
 
+    def onnx_of(self, recording: Recording) -> onnx.ModelProto:
+        """A recording as ONNX with a batch of any size."""
+        from convatlas.inference.export.onnx_graph import onnx_model
 
-def _onnx(recording: Recording) -> onnx.ModelProto:
-    from convatlas.inference.export.onnx_graph import onnx_model
-
-    return onnx_model(recording)
+        return onnx_model(recording)
 
 
 class Engine(ABC):
@@ -101,6 +142,8 @@ class Engine(ABC):
     name: str
     # whether to try it without being asked
     by_default = True
+    # the precisions in which it takes refined weights and layers left in float32
+    refines: tuple[str, ...] = ()
 
     def missing(self) -> str | None:
         """Why it cannot run here, with how to install it; None if it can."""

@@ -25,7 +25,7 @@ class CudaGraph(Engine):
         return ("float32", "bf16") if device.type == "cuda" else ()
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
-        module = folded(bench.recording_for(plan.precision), plan.precision)
+        module = folded(bench.recording_for(plan), plan.precision)
         return lambda batch: _captured(module, bench.example, batch, DTYPES[plan.precision])
 
 

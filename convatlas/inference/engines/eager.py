@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from convatlas.inference.engines.base import Engine, Plan, Runner, Workbench
 from convatlas.inference.graph import Kind, Recording, end_in_float32
 
-DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
+# "mixed": of a recording that has its own types and casts, and takes float32
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "mixed": torch.float32}
 
 
 class Eager(Engine):
@@ -31,12 +32,14 @@ class Folded(Engine):
     """Batch norms folded, channels_last, weights in the precision: works on every device."""
 
     name = "folded"
+    refines = ("bf16",)
 
     def precisions(self, device: torch.device) -> tuple[str, ...]:
         return ("float32", "bf16") if device.type != "mps" else ("float32",)
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
-        run = in_precision(folded(bench.recording_for(plan.precision), plan.precision), plan.precision)
+        kinds = "mixed" if plan.exact else plan.precision
+        run = in_precision(folded(bench.recording_for(plan), kinds), kinds)
         return lambda _batch: run
 
 
@@ -44,12 +47,15 @@ def folded(recording: Recording, precision: str) -> nn.Module:
     """The recording as a module with weights of this precision, kernels channels_last."""
     result = recording.copy()
     dtype = DTYPES[precision]
-    kept = end_in_float32(result) if precision != "float32" else set()
+    kept = end_in_float32(result) if precision == "bf16" else set()
     for name, value in list(result.module.named_buffers()):
         if value.is_floating_point() and name not in kept:
             layout = torch.channels_last if value.dim() == 4 else torch.contiguous_format
-            setattr(result.module, name, value.to(dtype).contiguous(memory_format=layout))
-    for node in result.nodes(Kind.OTHER):  # a dtype or a device written into a call would not follow
+            own = value.dtype if precision == "mixed" else dtype
+            setattr(result.module, name, value.to(own).contiguous(memory_format=layout))
+    for node in (
+        result.nodes(Kind.OTHER) if precision != "mixed" else []
+    ):  # a dtype or a device written into a call would not follow
         if "dtype" in node.kwargs:
             node.kwargs = {**node.kwargs, "dtype": dtype}
     result.finish()

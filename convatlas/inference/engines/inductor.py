@@ -31,7 +31,7 @@ class Inductor(Engine):
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
         import torch._inductor.config as inductor
 
-        module = folded(bench.recording_for(plan.precision), plan.precision)
+        module = folded(bench.recording_for(plan), plan.precision)
         dtype = DTYPES[plan.precision]
         on_gpu = bench.device.type == "cuda"
         compiled = torch.compile(module, mode="max-autotune" if on_gpu else None, dynamic=False)

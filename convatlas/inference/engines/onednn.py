@@ -36,6 +36,7 @@ class OneDnn(Engine):
     """Fused and packed oneDNN convolutions, called from Python."""
 
     name = "onednn"
+    refines = ("bf16",)
 
     def missing(self) -> str | None:
         if not torch.backends.mkldnn.is_available() or not hasattr(
@@ -50,19 +51,17 @@ class OneDnn(Engine):
         return ("float32", "bf16") if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ("float32",)
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
-        run = in_precision(
-            packed(bench.recording_for(plan.precision), plan.precision, plan.tile or len(bench.example)),
-            plan.precision,
-        )
+        kinds = "mixed" if plan.exact else plan.precision
+        run = in_precision(packed(bench.recording_for(plan), kinds, plan.tile or len(bench.example)), kinds)
         return lambda _batch: run
 
 
 def packed(recording: Recording, precision: str, batch: int) -> fx.GraphModule:
     """The recording with fused, packed operations; `batch` is a hint for the packing, not a limit."""
     lowered = recording.copy()
-    kept = end_in_float32(lowered) if precision != "float32" else set()
+    kept = end_in_float32(lowered) if precision == "bf16" else set()
     for name, value in list(lowered.module.named_buffers()):
-        if value.is_floating_point() and name not in kept:
+        if value.is_floating_point() and name not in kept and precision != "mixed":
             setattr(lowered.module, name, value.to(DTYPES[precision]))
     for node in lowered.nodes(Kind.AFFINE):
         _affine_to_conv(lowered, node)

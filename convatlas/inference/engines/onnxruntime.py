@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from convatlas.inference.engines.base import Engine, Plan, Runner, Workbench
+from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, Workbench
 from convatlas.inference.engines.importing import import_problem, version_of
+from convatlas.inference.graph import Recording
+from convatlas.inference.graph.refine import layers
 from convatlas.machine import machine
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ class OnnxRuntime(Engine):
     """One session; its `run` may be called from many threads."""
 
     name = "onnxruntime"
+    refines = ("int8",)
 
     def missing(self) -> str | None:
         return import_problem(("onnx", "onnxruntime"), "onnx")
@@ -37,9 +40,13 @@ class OnnxRuntime(Engine):
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
         model = bench.onnx_model
         if plan.precision == "int8":
-            if INT8 not in bench.made:
-                bench.made[INT8] = quantize(model, bench.calibration)
-            model = bench.made[INT8]  # type: ignore[assignment]
+            name = f"{INT8}, {plan.refined}, {plan.exact}"
+            if name not in bench.made:
+                recording = bench.recording_for(plan)
+                source = bench.onnx_of(recording) if plan.refined else model
+                spared = spared_nodes(source, recording, bench.exact(plan))
+                bench.made[name] = quantize(source, bench.calibration, spared=spared)
+            model = bench.made[name]  # type: ignore[assignment]
         run = session_runner(model.SerializeToString(), plan.threads)
         return lambda _batch: run
 
@@ -61,8 +68,26 @@ def session_runner(model: bytes | str, threads: int) -> Runner:
     return run
 
 
-def quantize(model: onnx.ModelProto, images: Tensor, batch: int = 16) -> onnx.ModelProto:
-    """Static int8 in ONNX's QDQ form: u8 activations, s8 weights a channel, ranges from the images (n, C, H, W)."""
+def spared_nodes(model: onnx.ModelProto, recording: Recording, exact: set[str]) -> list[str]:
+    """The model's names of the recording's layers `exact`: both have them in one order."""
+    weights = {w.name for w in model.graph.initializer}
+    own = [
+        n.name for n in model.graph.node
+        if n.op_type in {"Conv", "Gemm", "MatMul"} and weights & {n.input[1]}
+    ]  # fmt: skip
+    found = layers(recording)
+    if exact and len(own) != len(found):
+        raise Unsuitable(f"{len(found)} layers, of which the ONNX model has {len(own)}")
+    return [name for name, node in zip(own, found, strict=False) if node.name in exact]
+
+
+def quantize(
+    model: onnx.ModelProto, images: Tensor, batch: int = 16, *, spared: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """Static int8 in ONNX's QDQ form: u8 activations, s8 weights a channel, ranges from the images (n, C, H, W).
+
+    spared: names of nodes that stay float32.
+    """
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -80,5 +105,6 @@ def quantize(model: onnx.ModelProto, images: Tensor, batch: int = 16) -> onnx.Mo
         quantize_static(
             str(source), str(target), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(spared),
         )  # fmt: skip
         return onnx.load(target)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import logging
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, Workbench
 from convatlas.inference.engines.importing import import_problem, version_of
+from convatlas.inference.graph.refine import layers
 from convatlas.machine import machine
 
 INT8 = "openvino, int8"
@@ -26,6 +28,7 @@ class OpenVino(Engine):
     """A compiled model with one stream an instance; each calling thread has its own request."""
 
     name = "openvino"
+    refines = ("bf16", "int8")
 
     def missing(self) -> str | None:
         return import_problem(("openvino",), "openvino")
@@ -39,15 +42,21 @@ class OpenVino(Engine):
         return ("float32", "bf16", "int8") if _has_bf16() else ("float32", "int8")
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
-        source = read(bench, plan.precision)
+        source = read(bench, plan)
         if plan.precision == "int8":
-            if INT8 not in bench.made:
-                bench.made[INT8] = quantize(source, bench.calibration)
-            source = bench.made[INT8]
+            name = f"{INT8}, {plan.refined}, {plan.exact}"
+            if name not in bench.made:
+                exact = bench.exact(plan)
+                weights = [
+                    w for n in layers(bench.recording_for(plan)) if n.name in exact
+                    and (w := bench.recording_for(plan).constant(n.args[1])) is not None
+                ]  # fmt: skip
+                bench.made[name] = quantize(source, bench.calibration, spared=layers_with(source, weights))
+            source = bench.made[name]
         return lambda batch: compiled_runner(source, plan, (batch, *bench.example.shape[1:]))
 
 
-def read(bench: Workbench, precision: str = "float32") -> Any:
+def read(bench: Workbench, plan: Plan) -> Any:
     """The recording as an OpenVINO model, any size of images, traced by OpenVINO's own reader of torch modules.
 
     Not by way of ONNX: there a ReLU6 becomes a maximum and a minimum of broadcast shapes, and a grouped convolution
@@ -55,9 +64,10 @@ def read(bench: Workbench, precision: str = "float32") -> Any:
     """
     import openvino
 
-    name = f"openvino, from {'bf16' if precision == 'bf16' else 'float32'}"
+    recording = bench.recording_for(plan)
+    name = f"openvino, from {id(recording)}"  # the bench keeps every recording
     if name not in bench.made:
-        module = bench.recording_for(precision).module
+        module = recording.module
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch's tracer, and that torch.jit is on its way out
             bench.made[name] = openvino.convert_model(module, example_input=bench.example[:1])
@@ -84,9 +94,9 @@ def compiled_runner(source: Any, plan: Plan, shape: tuple[int, ...]) -> Runner:
     """Compile for images of just this shape, which lets OpenVINO plan its memory."""
     model = source.clone()
     model.reshape(list(shape))
-    settings: dict[str, object] = {
-        "INFERENCE_PRECISION_HINT": "bf16" if plan.precision != "float32" and _has_bf16() else "f32",
-    }
+    # layers left in float32 are marked by their types, where this is float32; beside int8, too
+    low = plan.precision != "float32" and not plan.exact and _has_bf16()
+    settings: dict[str, object] = {"INFERENCE_PRECISION_HINT": "bf16" if low else "f32"}
     if (plan.instances, plan.threads) == (1, machine().cores):
         # its own choice for one request, which also places the threads: 3 to 6 % ahead of the same numbers asked for
         settings["PERFORMANCE_HINT"] = "LATENCY"
@@ -106,8 +116,28 @@ def compiled_runner(source: Any, plan: Plan, shape: tuple[int, ...]) -> Runner:
     return run
 
 
-def quantize(source: Any, images: Tensor) -> Any:
-    """int8 with ranges and bias corrections from these images (n, C, H, W)."""
+def layers_with(model: Any, weights: Sequence[Tensor]) -> list[str]:
+    """Names of the operations that have these weights; a conversion keeps the values, not the order or the names."""
+    wanted = {_digest(w.detach().cpu().numpy()) for w in weights}
+    found = []
+    for op in model.get_ordered_ops() if wanted else []:
+        if op.get_type_name() in {"Convolution", "GroupConvolution", "MatMul"}:
+            node = op.input_value(1).get_node()
+            while node.get_type_name() in {"Reshape", "Convert"}:
+                node = node.input_value(0).get_node()
+            if node.get_type_name() == "Constant" and _digest(node.get_data()) in wanted:
+                found.append(op.get_friendly_name())
+    if len(found) < len(wanted):
+        raise Unsuitable(f"of {len(wanted)} layers that shall stay float32 the model has {len(found)}")
+    return found
+
+
+def _digest(values: Any) -> bytes:
+    return hashlib.sha256(values.astype("float32").tobytes()).digest()
+
+
+def quantize(source: Any, images: Tensor, spared: Sequence[str] = ()) -> Any:
+    """int8 with ranges and bias corrections from these images (n, C, H, W); spared: operations left in float32."""
     problem = import_problem(("nncf",), "openvino")
     if problem:
         raise Unsuitable(f"int8 in OpenVINO needs NNCF; {problem}")
@@ -124,5 +154,9 @@ def quantize(source: Any, images: Tensor) -> Any:
             activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM
         )
         return nncf.quantize(
-            source.clone(), dataset, subset_size=min(len(images), SUBSET), advanced_parameters=ranges
+            source.clone(),
+            dataset,
+            subset_size=min(len(images), SUBSET),
+            advanced_parameters=ranges,
+            ignored_scope=nncf.IgnoredScope(names=list(spared)) if spared else None,
         )

@@ -1,0 +1,173 @@
+"""Some layers in float32, the others in bf16 or int8: chosen by what rounding them does to the answers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from convatlas.inference import optimize
+from convatlas.inference.candidates import finer_plans
+from convatlas.inference.engines import ENGINES, Plan, Unsuitable, Workbench
+from convatlas.inference.engines.importing import import_problem
+from convatlas.inference.graph import Kind
+from convatlas.inference.graph.mixed import layer_inputs, mix, restored
+from convatlas.inference.graph.refine import layers
+from convatlas.inference.graph.sensitivity import Sensitivity
+
+
+class Branches(nn.Module):
+    """A stem, two branches that are joined, a sum, a mean and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.left = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.right, self.last = nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(16, 8, 1)
+        self.classes = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        y = torch.cat([self.left(x).relu(), nn.functional.relu6(self.right(x))], 1)
+        return self.classes((self.last(y) + x).mean((2, 3)))
+
+
+@pytest.fixture
+def bench() -> Workbench:
+    torch.manual_seed(0)
+    images = torch.randn(24, 3, 12, 12)
+    return Workbench(Branches().eval(), images[:4], images, torch.device("cpu"))
+
+
+def names(bench: Workbench) -> list[str]:
+    return [node.name for node in layers(bench.recording)]
+
+
+def test_all_layers_exact_is_the_recording_itself(bench: Workbench) -> None:
+    mixed = mix(bench.refined("bf16"), names(bench), bench.recording)
+    with torch.no_grad():
+        torch.testing.assert_close(mixed.module(bench.example), bench.recording.module(bench.example))
+        back = restored(bench.refined("int8"), names(bench), bench.recording)
+        torch.testing.assert_close(back.module(bench.example), bench.recording.module(bench.example))
+
+
+def test_layers_have_the_type_that_was_asked_for(bench: Workbench) -> None:
+    exact = {names(bench)[1]}
+    mixed = mix(bench.refined("bf16"), exact, bench.recording)
+    types = {n.name: mixed.constant(n.args[1]).dtype for n in mixed.nodes(Kind.CONV, Kind.LINEAR)}
+    assert {name for name, dtype in types.items() if dtype is torch.float32} == exact
+    assert set(types) == set(names(bench))
+    with torch.no_grad():
+        answer = mixed.module(bench.example)
+    assert answer.dtype is torch.float32
+
+
+def test_what_an_exact_layer_reads_is_exact(bench: Workbench) -> None:
+    stem, left, right, last, classes = names(bench)
+    assert layer_inputs(bench.recording, [last]) == {left, right, last}
+    assert layer_inputs(bench.recording, [classes]) == {stem, last, classes}
+    assert layer_inputs(bench.recording, [stem]) == {stem}
+
+
+@pytest.mark.parametrize("grid", ["bf16", "int8"])
+def test_errors_of_layers_add_up_to_that_of_the_network(bench: Workbench, grid: str) -> None:
+    found = bench.sensitivity(grid)
+    sizes = found.errors.square().mean(1)
+    assert (sizes[:-1] >= sizes[1:]).all()
+    assert set(found.names) == set(names(bench))
+    shares = [found.changed(n) for n in range(len(found.names) + 1)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] == 0
+    assert found.spared_for(0.0) == len(found.names)
+    assert found.spared_for(1.0) == 0
+
+
+def test_the_layer_that_is_worst_by_construction_comes_first() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 1), nn.Conv2d(6, 6, 1), nn.Flatten(), nn.Linear(6 * 64, 10))
+    # the second sees one number beside a hundred times larger ones that it takes off again: both are rounded
+    with torch.no_grad():
+        model[0].weight[1:] = model[0].weight[:1] * 100 + 0.1 * torch.randn(5, 3, 1, 1)
+        model[1].weight[:, 1:] -= model[1].weight[:, 1:].mean(1, keepdim=True)
+        model[1].weight *= 20
+    images = torch.randn(32, 3, 8, 8)
+    found = Workbench(model.eval(), images[:4], images, torch.device("cpu")).sensitivity("bf16")
+    assert found.names[0] == "conv_1"
+
+
+def test_plans_are_tried_from_the_cheapest_on_and_never_all_in_float32() -> None:
+    errors = torch.tensor([[1.0], [0.09], [0.01]])
+    found = Sensitivity(("a", "b", "c"), errors, torch.linspace(0, 2, 64))
+    plan = Plan("onednn", "bf16")
+    tried = finer_plans(plan, found, 0.98)
+    assert [p.exact for p in tried] == [1, 2]
+    assert all(p.refined for p in tried)
+    assert finer_plans(plan, Sensitivity(("a",), torch.full((1, 1), 100.0), torch.ones(8)), 0.98) == []
+    assert next(p.exact for p in finer_plans(plan, found, 0.5)) == 0
+
+
+@pytest.mark.parametrize("name", ["folded", "onednn", "openvino"])
+def test_bf16_engines_compute_the_mixture(name: str, bench: Workbench) -> None:
+    one = ENGINES[name]
+    if one.missing() or "bf16" not in one.precisions(bench.device):
+        pytest.skip(f"{name} has no bf16 here")
+    with torch.no_grad():
+        exact = bench.model(bench.example)
+    lost = []
+    for plan in [Plan(name, "bf16", refined=True, exact=n) for n in (0, 2, len(names(bench)) - 1)]:
+        answer = one.prepare(bench, plan)(len(bench.example))(bench.example)
+        lost.append(float((answer - exact).norm() / exact.norm()))
+    assert lost[0] < 0.02
+    assert lost[2] < lost[0] / 3
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_int8_engines_leave_layers_in_float32(name: str, bench: Workbench) -> None:
+    one = ENGINES[name]
+    if one.missing() or (name == "openvino" and import_problem(("nncf",), "openvino")):
+        pytest.skip(f"{name} cannot quantize here")
+    with torch.no_grad():
+        exact = bench.model(bench.example)
+    lost = []
+    for plan in [Plan(name, "int8", refined=True, exact=n) for n in (0, len(names(bench)) - 1)]:
+        answer = one.prepare(bench, plan)(len(bench.example))(bench.example)
+        lost.append(float((answer - exact).norm() / exact.norm()))
+    assert 0 < lost[1] < lost[0] < 0.2
+
+
+def test_a_layer_that_an_engine_lost_is_said() -> None:
+    if import_problem(("openvino",), "openvino"):
+        pytest.skip("openvino is not installed")
+    import openvino
+
+    from convatlas.inference.engines.openvino import layers_with
+
+    model = openvino.convert_model(nn.Conv2d(3, 4, 1).eval(), example_input=torch.randn(1, 3, 4, 4))
+    with pytest.raises(Unsuitable, match="of 1 layers .* the model has 0"):
+        layers_with(model, [torch.randn(4, 3, 1, 1)])
+
+
+def test_optimize_refines_what_misses_its_bound_and_only_that() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Flatten(), nn.Linear(8 * 64, 4)
+    )
+    with torch.no_grad():  # a difference of two nearly equal rows: bf16 cannot hold it
+        model[0].weight[1] = model[0].weight[0] * (1 + 2e-3)
+        model[2].weight[:, 0], model[2].weight[:, 1] = 100.0, -100.0
+    images = torch.randn(128, 3, 8, 8)
+    run = optimize(
+        model, images[:4], "bf16", images, engines=["folded"], seconds=0.05, remember=False, mode="latency"
+    )
+    plain = next(row for row in run.report.rows if not row.plan.refined)
+    assert plain.outcome.startswith("not taken: top-1")
+    assert run.plan.refined
+    assert run.plan.exact > 0
+    assert "layers float32" in str(run.report)
+    with torch.no_grad():
+        model[2].weight[:, :2] = 1.0
+        model[3 + 1].bias[0] = 100.0  # one class leads far
+    easy = optimize(
+        model, images[:4], "bf16", images, engines=["folded"], seconds=0.05, remember=False, mode="latency"
+    )
+    assert easy.plan.precision == "bf16"
+    assert not any(row.plan.refined for row in easy.report.rows)
