@@ -38,11 +38,12 @@ class Tiled:
     def __call__(self, images: Tensor) -> Tensor:
         size = self.plan.tile or -(-len(images) // self.plan.instances)
         pieces = images.split(size)
-        if len(pieces) == 1:
-            return self._run(pieces[0])
-        if self._pool is None:
-            return torch.cat([self._run(piece) for piece in pieces])
-        return torch.cat(list(self._pool.map(self._run, pieces)))
+        if len(pieces) == 1 or self._pool is None:
+            found = [self._run(piece) for piece in pieces]
+        else:
+            found = list(self._pool.map(self._run, pieces))
+        self._met.update(map(len, pieces))
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _run(self, piece: Tensor) -> Tensor:
         count = len(piece)
@@ -55,7 +56,6 @@ class Tiled:
                     size = min(larger)
                 elif len(self._runners) >= KEPT:
                     size = max(self._runners)
-                self._met.add(count)
             if size not in self._runners:
                 self._runners[size] = self._proven(size)
             run = self._runners[size]

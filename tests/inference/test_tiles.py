@@ -61,6 +61,11 @@ def test_the_rest_of_a_set_is_filled_up_and_only_what_comes_again_is_compiled() 
     assert made == [16]
     run(torch.randn(10, 1, 2, 2))
     assert made == [16, 10]
+    made.clear()
+    copies = Tiled(maker(made), Plan("x", "float32", 2, 1))
+    for count in (16, 10):
+        copies(torch.randn(count, 1, 2, 2))
+    assert made == [8]
 
 
 def test_a_runner_that_answers_wrongly_is_made_again() -> None:

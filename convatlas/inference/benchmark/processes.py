@@ -27,7 +27,6 @@ class Process:
             stderr=subprocess.DEVNULL if quiet else None,
             text=True,
             env=environment,
-            start_new_session=True,  # Ctrl-C is for us alone: what was measured so far is still asked for
         )
 
     def ask(self, do: str, **arguments: object) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import sys
 import time
 import warnings
@@ -140,6 +141,9 @@ def _peak_bytes() -> int:
 
 def main() -> None:
     """Answer one line of JSON with one line of JSON until stdin ends. What libraries print goes to stderr."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for who started it, and ends it when it is done with it
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
