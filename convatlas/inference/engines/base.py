@@ -53,7 +53,7 @@ class Plan:
         if self.refined:
             how += " refined"
         if self.exact:
-            how += f", {self.exact} layers float32"
+            how += f", the {self.exact} most sensitive layers float32"
         how += f", {self.instances} x {self.threads} thread{'s' if self.threads > 1 else ''}"
         return how + (f", {self.tile} at a time" if self.tile else "")
 
@@ -105,10 +105,14 @@ class Workbench:
         return self.made[name]  # type: ignore[return-value]
 
     def exact(self, plan: Plan) -> set[str]:
-        """The names of the layers that the plan keeps in float32, those included that give these their inputs."""
+        """The names of the layers that the plan keeps in float32; in bf16, those too that give these their inputs.
+
+        Beside int8 nothing else is needed: there it is the reader that rounds.
+        """
         if not plan.exact:
             return set()
-        return layer_inputs(self.recording, self.sensitivity(plan.precision).names[: plan.exact])
+        names = self.sensitivity(plan.precision).names[: plan.exact]
+        return layer_inputs(self.recording, names) if plan.precision == "bf16" else set(names)
 
     def recording_for(self, plan: Plan) -> Recording:
         """The recording to start from; one of a bf16 plan with exact layers has its own types and casts."""

@@ -9,6 +9,7 @@ from torch import fx
 
 from convatlas.inference.graph.operations import Kind
 from convatlas.inference.graph.record import Recording
+from convatlas.inference.graph.tail import logit_layers
 
 _LAYERS = frozenset({Kind.CONV, Kind.LINEAR})
 # what keeps the type that it is given; anything else between layers is computed in float32
@@ -21,10 +22,10 @@ def mix(recording: Recording, exact: Collection[str], original: Recording) -> Re
     """A copy whose layers compute in bf16, but for those named, which have the original's weights and float32.
 
     What a float32 layer reads is computed in float32, too: rounding it would be the error that it is spared.
-    Takes float32 images and answers float32.
+    So is a linear layer that gives the logits, in whose 8 bits classes would tie. Takes and answers float32.
     """
     mixed = recording.copy()
-    exact = set(exact)
+    exact = set(exact) | logit_layers(recording)
     _take_back(mixed, exact, original)
     low: dict[fx.Node, bool] = {}
     wants = _wanted(mixed, exact)

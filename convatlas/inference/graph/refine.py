@@ -38,7 +38,7 @@ def refine(recording: Recording, images: Tensor, grid: str) -> None:
     class Look(fx.Interpreter):
         def run_node(self, n: fx.Node) -> Any:
             if n in wanted:
-                weight, bias, x = recording.constant(n.args[1]), _bias(recording, n), self.env[n.args[0]]  # type: ignore[index]
+                weight, bias, x = recording.constant(n.args[1]), _bias(recording, n), self.env[n.args[0]]
                 assert weight is not None
                 seen = patches(x.cpu(), weight, n.kwargs, generator)
                 found[n] = round_layer(weight.cpu(), None if bias is None else bias.cpu(), seen, grid)

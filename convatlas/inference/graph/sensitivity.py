@@ -15,6 +15,7 @@ from torch import Tensor, fx
 
 from convatlas.inference.graph.record import Recording
 from convatlas.inference.graph.refine import few, layers
+from convatlas.inference.graph.tail import logit_layers
 
 # images that rank the layers, and bytes that their largest map may take: all maps are kept
 IMAGES, BYTES = 48, 1 << 26
@@ -54,7 +55,10 @@ def sensitivity(recording: Recording, refined: Recording, images: Tensor, grid: 
         expected = values.all_of(recording, images)[output]
         two = expected.topk(2, 1).indices
         errors = {}
+        fixed = logit_layers(recording) if grid == "bf16" else set()  # stays float32 beside bf16
         for old, new in zip(layers(recording), layers(refined), strict=True):
+            if old.name in fixed:
+                continue
             answer = values.with_layer(old, new, refined, grid)
             moved = (answer - expected).gather(1, two)
             errors[old.name] = moved[:, 0] - moved[:, 1]
@@ -93,7 +97,7 @@ class _Values(fx.Interpreter):
 
     def with_layer(self, old: fx.Node, new: fx.Node, refined: Recording, grid: str) -> Any:
         weights = [refined.constant(a) for a in new.args[1:]]
-        self.env = {old: old.target(rounded_inputs(self.kept[old.args[0]], grid), *weights, **old.kwargs)}  # type: ignore[operator,index]
+        self.env = {old: old.target(rounded_inputs(self.kept[old.args[0]], grid), *weights, **old.kwargs)}
         for node in old.graph.nodes:
             if node.op == "output":
                 return self.env.get(node.args[0], self.kept[node.args[0]])

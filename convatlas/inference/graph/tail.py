@@ -14,6 +14,16 @@ from convatlas.inference.graph.record import Recording
 _LIGHT = frozenset({Kind.RESHAPE, Kind.SOFTMAX, Kind.GLOBAL_AVG, Kind.AFFINE})
 
 
+def logit_layers(recording: Recording) -> set[str]:
+    """The name of the linear layer that gives the logits; empty where it is something else."""
+    [output] = [node for node in recording.graph.nodes if node.op == "output"]
+    node = output.args[0]
+    while isinstance(node, fx.Node) and node.meta.get("kind") in _LIGHT:
+        node = node.args[0]
+    last = isinstance(node, fx.Node) and node.meta.get("kind") is Kind.LINEAR
+    return {node.name} if isinstance(node, fx.Node) and last else set()
+
+
 def end_in_float32(recording: Recording) -> set[str]:
     """Cast to float32 before the light end of the network; the names of the constants that stay float32."""
     [output] = [node for node in recording.graph.nodes if node.op == "output"]
