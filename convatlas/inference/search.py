@@ -63,7 +63,8 @@ class Search:
         self.threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         self.tell = explain or (lambda _text: None)
         self.group = group or (lambda _plan: None)
-        self.passed: dict[Plan, tuple[Tiled, Row]] = {}
+        # None: made, judged and timed, then let go
+        self.passed: dict[Plan, tuple[Tiled | None, Row]] = {}
 
     def begin(self, found: Evidence) -> None:
         """Answer the images in float32 eager, and set up the bench."""
@@ -157,7 +158,12 @@ class Search:
         run, row = self.passed[best]
         row.taken, row.outcome = True, "taken: the fastest within bounds"
         self.report.rows.sort(key=lambda r: -(r.images_per_second or 0.0))
-        return Optimized(self.model, self.example, run, self.report)
+        return Optimized(self.model, self.example, run or self._made(best), self.report)
+
+    def _made(self, plan: Plan) -> Tiled:
+        """A candidate once more: it was behind, and turns out to be the best after all."""
+        with hushed():
+            return Tiled(engine(plan.engine).prepare(self.bench, plan), plan, self._prover(plan))
 
     def _try_engine(self, one: Engine) -> None:
         problem = one.missing()
@@ -179,7 +185,8 @@ class Search:
 
     def _with_care(self, one: Engine, plan: Plan) -> None:
         """What answered otherwise too often: with weights rounded by least squares, then with layers in float32."""
-        verdict = self.report.rows[-1].verdict
+        # without enough images int8 is not even tried, and has no row
+        verdict = next((row.verdict for row in reversed(self.report.rows) if row.plan == plan), None)
         judged = self.evidence.real and verdict is not None and verdict.problem is not None
         if not judged or plan.precision not in one.refines or not self.evidence.enough_for_int8:
             return
@@ -196,16 +203,23 @@ class Search:
                 return
 
     def _promising(self) -> list[Plan]:
-        """The best two of each group, if the second is not hopelessly behind."""
+        """The best two of each group, if the second is not hopelessly behind.
+
+        Those that are behind are let go, with the memory of their weights: VGG-16's are half a gigabyte a candidate.
+        """
         speed = {plan: row.images_per_second or 0.0 for plan, (_, row) in self.passed.items()}
         groups: dict[object, list[Plan]] = {}
         for plan in sorted(speed, key=lambda plan: -speed[plan]):
             groups.setdefault(self.group(plan), []).append(plan)
-        return [p for plans in groups.values() for p in plans[:2] if speed[p] * HOPELESS >= speed[plans[0]]]
+        near = [[p for p in plans if speed[p] * HOPELESS >= speed[plans[0]]] for plans in groups.values()]
+        kept = {p for plans in near for p in plans}
+        self.passed = {p: (run if p in kept else None, row) for p, (run, row) in self.passed.items()}
+        return [p for plans in near for p in plans[:2]]
 
     def _time(self, plans: list[Plan], seconds: float) -> None:
         """Two rounds of all, then more of those that are near the best of their group, while there is time."""
-        calls = {plan: (lambda run=self.passed[plan][0]: run(self.example)) for plan in plans}
+        runs = {plan: run for plan in plans if (run := self.passed[plan][0]) is not None}
+        calls = {plan: (lambda run=run: run(self.example)) for plan, run in runs.items()}
         expected = {plan: once(call, self.device) for plan, call in calls.items()}
         self.tell(f"timing {len(calls)} candidates in alternating rounds")
         # two calls far apart: one alone may have met a busy second of the machine
