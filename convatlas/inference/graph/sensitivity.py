@@ -2,8 +2,7 @@
 
 Each layer alone is computed with its input and its weights rounded, everything else in float32; what this does to the
 lead of the first class over the second, image by image, is its error. Errors of layers add up as variances do
-(published
-MobileNet 0.25: within a tenth, while they are small), so one pass a layer tells about every choice of layers.
+(published MobileNet 0.25: within a tenth, while they are small), so one pass a layer tells about every choice of them.
 """
 
 from __future__ import annotations
