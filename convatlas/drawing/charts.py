@@ -11,7 +11,8 @@ from convatlas.drawing.text import shorten, text_width, wrap
 from convatlas.drawing.theme import SERIES, Theme
 
 Point = tuple[float, float] | tuple[float, float, float]
-Bar = float | tuple[float, float]
+# a value, or one with the lowest and the highest that were seen
+Bar = float | tuple[float, float, float]
 
 _DASHES = (None, "7 4", "2 4", "9 3 2 3")
 
@@ -128,7 +129,7 @@ def bars(
     width: float = 640,
     theme: Theme = "auto",
 ) -> str:
-    """Horizontal bars: for each group its named values, a value alone or (value, spread) with a whisker.
+    """Horizontal bars: for each group its named values, a value alone or (value, low, high) with a whisker.
 
     The same name has the same color in every group; each bar carries its value. Values that are not finite
     are left out and say "n/a".
@@ -144,7 +145,7 @@ def bars(
     left = 24 + max((text_width(label, markup.NORMAL) for label in labels), default=0)
     flat = [_bar(value) for values in groups.values() for value in values.values()]
     low, high = fit(
-        [v + s for v, s in flat] + ([v for v, _ in flat] if log_x else [0.0]), log=log_x, margin=0.02
+        [most for _, _, most in flat] + ([v for v, _, _ in flat] if log_x else [0.0]), log=log_x, margin=0.02
     )
     room = max((text_width(_bar_label(*bar), markup.SMALL) for bar in flat), default=0) + 14
     rows = sum(len(values) for values in groups.values())
@@ -174,21 +175,21 @@ def bars(
     )
 
 
-def _bar(value: Bar) -> tuple[float, float]:
-    return value if isinstance(value, tuple) else (float(value), 0.0)
+def _bar(value: Bar) -> tuple[float, float, float]:
+    return value if isinstance(value, tuple) else (float(value), float(value), float(value))
 
 
-def _bar_label(value: float, spread: float) -> str:
+def _bar_label(value: float, low: float, high: float) -> str:
     if not math.isfinite(value):
         return "n/a"
-    return show_value(value, 4) + (f" ± {show_value(spread, 2)}" if spread else "")
+    return show_value(value, 4) + (f" [{show_value(low, 3)} – {show_value(high, 3)}]" if low < high else "")
 
 
 def _draw_bar(
-    x: Scale, zero: float, top: float, thick: float, color: str, bar: tuple[float, float], about: str
+    x: Scale, zero: float, top: float, thick: float, color: str, bar: tuple[float, float, float], about: str
 ) -> str:
-    value, spread = bar
-    label = _bar_label(value, spread)
+    value, least, most = bar
+    label = _bar_label(*bar)
     middle = top + thick / 2
     if not math.isfinite(value):
         return markup.text(zero + 6, middle + 3.5, label, markup.SMALL, "start", "muted")
@@ -198,8 +199,8 @@ def _draw_bar(
         markup.rect(min(zero, end), top + 1, max(abs(end - zero), 0.5), thick - 2, f"f-{color}", 1.5),
     ]
     tip = max(end, zero)
-    if spread:
-        low, high = x(value - spread if not x.log else max(value - spread, x.low)), x(value + spread)
+    if least < most:
+        low, high = x(max(least, x.low) if x.log else least), x(most)
         tip = max(tip, high)
         parts.append(markup.line(low, middle, high, middle, "s-ink"))
         parts += [markup.line(edge, middle - 3, edge, middle + 3, "s-ink") for edge in (low, high)]

@@ -94,7 +94,7 @@ def test_labels_of_line_charts_and_bars_are_free_and_on_the_paper() -> None:
             x_label="epoch", y_label="cross entropy", log_y=True,
         ),
         bars(
-            {f"network {i}": {"float32": (10.0**i, 3.0), "int8": 2 * 10.0**i, "bf16": math.nan} for i in range(5)},
+            {f"network {i}": {"float32": (10.0**i, 0.9 * 10.0**i, 2.0 * 10.0**i), "int8": 2 * 10.0**i, "bf16": math.nan} for i in range(5)},
             title="images a second", x_label="images / s", log_x=True,
         ),
         bars({"one": {"": 1234567.0}, "two": {"": 2.0}}),
@@ -105,9 +105,16 @@ def test_labels_of_line_charts_and_bars_are_free_and_on_the_paper() -> None:
 
 
 def test_bars_say_value_and_spread() -> None:
-    svg = bars({"lenet5": {"fp32": (3100.0, 120.0)}})
-    assert "3100 ± 120" in svg
+    svg = bars({"lenet5": {"fp32": (3100.0, 1000.0, 3200.0)}})
+    assert "3100 [1000 – 3200]" in svg
     assert svg.count('class="s-ink"') == 3  # a whisker and its two ends
+    # the bar begins at 0, and the whisker reaches as far below its end as was seen, not as far above
+    bar = re.search(r'<rect x="([\d.]+)"[^>]* width="([\d.]+)"[^>]*f-series1', svg)
+    ends = [float(x) for x in re.findall(r'x1="([\d.]+)"[^>]*class="s-ink"', svg)]
+    assert bar is not None
+    zero, unit = float(bar[1]), float(bar[2]) / 3100
+    assert min(ends) == pytest.approx(zero + 1000 * unit, abs=0.2)
+    assert max(ends) == pytest.approx(zero + 3200 * unit, abs=0.2)
 
 
 @pytest.mark.parametrize("size", [2, 3, 10, 20, 21, 60, 61, 200, 1000])

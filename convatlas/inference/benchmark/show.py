@@ -78,11 +78,15 @@ def as_dict(result: Result) -> dict[str, object]:
 
 
 def picture(result: Result) -> str:
-    """Bars as SVG: images a second, a group a network and batch; the whisker is the slowest round."""
-    groups: dict[str, dict[str, tuple[float, float]]] = {}
+    """Bars as SVG: images a second, a group a network and batch; whiskers from the slowest call to the fastest."""
+    groups: dict[str, dict[str, tuple[float, float, float]]] = {}
     for line in result.lines:
         if line.problem is None:
             speed = line.images_per_second
             group = groups.setdefault(f"{line.network}, batch {line.batch}", {})
-            group[f"{line.contender} {line.precision}"] = (speed, speed - line.batch / line.timing.worst)
-    return bars(groups, title="Images a second; whiskers: the slowest round", x_label="images/s")
+            group[f"{line.contender} {line.precision}"] = (
+                speed, line.batch / line.timing.worst, line.batch / line.timing.best
+            )  # fmt: skip
+    return bars(
+        groups, title="Images a second; whiskers: the slowest and the fastest call", x_label="images/s"
+    )
