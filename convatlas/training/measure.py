@@ -58,8 +58,14 @@ def choose(
         return plans[0], {}
     kept = {name: t.clone() for name, t in model.state_dict().items()}
     threads = torch.get_num_threads()
-    steppers = {p: Stepper(model, recipe, p, preprocessing, classes, device) for p in plans}
-    all_of_them = list(steppers.values())
+    steppers: dict[Plan, Stepper] = {}
+    all_of_them: list[Stepper] = []
+
+    def add(plan: Plan) -> None:
+        steppers[plan] = Stepper(model, recipe, plan, preprocessing, classes, device)
+        all_of_them.append(steppers[plan])
+
+    add(plans[0])
     try:
         few = min(len(images), 8)
         while True:  # what a step costs whatever the batch must not hide what a picture costs
@@ -71,7 +77,9 @@ def choose(
         images, labels = images[:fit], labels[:fit]
         whole = pictures * once / few
         if whole < _LONG.get(device.type, math.inf) and recipe.compile == "auto":
-            steppers = {p: s for p, s in steppers.items() if not p.compile or p == plans[0]}
+            plans = [p for p in plans if not p.compile]  # importing the compiler alone takes seconds
+        for plan in plans[1:]:
+            add(plan)
         turns: dict[Plan, list[float]] = {p: [] for p in steppers}
         until = time.perf_counter() + min(_MOST_SECONDS, max(_LEAST_SECONDS, _SHARE * whole))
         for turn in range(_MOST_TURNS):

@@ -151,3 +151,20 @@ def test_a_plan_with_cuda_graphs_asks_torch_for_them(monkeypatch: pytest.MonkeyP
         _, right = made.gradients(images, labels, Moment(0, 0, 0))
         assert 0 <= int(right) <= 4
     assert modes == [None, "reduce-overhead"]
+
+
+def test_a_short_run_does_not_even_look_at_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing it takes seconds, of which a fine-tuning of a minute has none to give."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a short run made a compiled candidate")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    monkeypatch.setattr(measure, "_busy", lambda: False)
+    recipe = dataclasses.replace(RECIPE, deterministic=False, compile="auto")
+    images, labels = torch.zeros(64, 1, 32, 32, dtype=torch.uint8), torch.zeros(64, dtype=torch.int64)
+    found, measured = measure.choose(
+        build(catalogue.network("lenet5")), recipe, NAMED["digit"], 10, CPU, images, labels, 1000
+    )
+    assert measured
+    assert not found.compile
