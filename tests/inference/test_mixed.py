@@ -91,7 +91,7 @@ def test_the_layer_that_is_worst_by_construction_comes_first() -> None:
     with torch.no_grad():
         model[0].weight[1:] = model[0].weight[:1] * 100 + 0.1 * torch.randn(5, 3, 1, 1)
         model[1].weight[:, 1:] -= model[1].weight[:, 1:].mean(1, keepdim=True)
-        model[1].weight *= 20
+        model[1].weight.mul_(20)  # type: ignore[operator,union-attr]
     images = torch.randn(32, 3, 8, 8)
     found = Workbench(model.eval(), images[:4], images, torch.device("cpu")).sensitivity("bf16")
     assert found.names[0] == "conv_1"
@@ -153,7 +153,7 @@ def test_optimize_refines_what_misses_its_bound_and_only_that(monkeypatch: pytes
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Flatten(), nn.Linear(512, 4))
     with torch.no_grad():
-        model[4].weight *= 20  # leads large enough for bf16
+        model[4].weight.mul_(20)  # type: ignore[operator,union-attr]  # leads large enough for bf16
     images = torch.randn(128, 3, 8, 8)
 
     def search() -> Optimized:
