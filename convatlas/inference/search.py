@@ -122,7 +122,7 @@ class Search:
             self._row(plan, f"failed: {type(error).__name__}: {text}")
             return False
         bounds = self.bounds[plan.precision]
-        if plan.refined:  # of several tries one passes by luck: here no answer may differ
+        if plan.refined:
             bounds = Bounds(1.0 if bounds.agreement > 0 else 0.0, bounds.difference)
         verdict = judge(self.reference[: len(images)], answer, bounds)
         row = self._row(plan, f"not taken: {verdict.problem}" if verdict.problem else "", verdict)
@@ -201,6 +201,9 @@ class Search:
         except Exception as error:  # noqa: BLE001  as in `attempt`: it only costs this candidate
             self.report.notes.append(f"{plan}: not refined: {' '.join(str(error).split())[:200]}")
             return
+        note = "a refined plan must answer as float32 does on every image: of several tries one passes by luck"
+        if finer and note not in self.report.notes:
+            self.report.notes.append(note)
         for better in finer:
             if self.attempt(better):
                 return

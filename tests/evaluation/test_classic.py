@@ -30,7 +30,7 @@ def vectors() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 @pytest.mark.oracle
 @pytest.mark.parametrize("channels", [1, 3])
 def test_hog_is_that_of_scikit_image(channels: int):
-    feature = pytest.importorskip("skimage.feature")
+    feature = pytest.importorskip("skimage.feature", reason="needs the extra `classic`")
     x = torch.rand(2, channels, 28, 28, dtype=torch.float64)
     for image, found in zip(x, HOG(28)(x), strict=True):
         expected = feature.hog(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="training runs on torch, which is not installed")
 
 from convatlas.data.sets import TensorSet  # noqa: E402
 from convatlas.data.sources import DataSource  # noqa: E402

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="training runs on torch, which is not installed")
 
 from PIL import Image  # noqa: E402
 
