@@ -85,11 +85,14 @@ def test_versions_compare_by_their_numbers(installed: str | None, old: bool) -> 
 
 
 def test_doctor_prints_facts_and_json_of_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="what torch says of itself is part of it")
+    from convatlas.modules.norm import kernels
+
     assert frame.main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["torch"]["version"] == torch.__version__
     assert found["torch"]["bf16_speed"] > 0
+    assert (found["torch"]["kernels"] is None) == (kernels().library is not None)
     assert found["machine"]["cores"] == machine.machine().cores
     assert found["packages"]["torch"] == importlib.metadata.version("torch")
     for missing in found["missing"]:

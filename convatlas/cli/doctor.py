@@ -104,8 +104,16 @@ def _torch(problems: list[str]) -> dict[str, object] | None:
         "device": "cuda" if gpus else "mps" if torch.backends.mps.is_available() else "cpu",
         "gpus": gpus,
         "threads": torch.get_num_threads(),
+        "kernels": _kernels(),
         "bf16_speed": round(_bf16_speed(torch.device("cuda" if gpus else "cpu")), 2),
     }
+
+
+def _kernels() -> str | None:
+    """Why training on CPUs does without compiled kernels; None where it has them."""
+    from convatlas.modules.norm import kernels
+
+    return kernels().problem
 
 
 def _look_at_torchvision(problems: list[str]) -> None:
@@ -165,6 +173,8 @@ def _lines(found: dict[str, object]) -> list[str]:
         rows.append(
             ("bf16", f"{speed:.1f} times the speed of float32 (a 3x3 convolution, just measured); {verdict}")
         )
+        why = device["kernels"]
+        rows.append(("kernels", "compiled for this processor" if why is None else f"torch's own: {why}"))
     else:
         rows.append(("torch", "not there: definitions, numbers, pictures and source work without it"))
     cache = found["cache"]

@@ -160,3 +160,11 @@ class ConvNet(Block):
             for hook in hooks:
                 hook.remove()
         return caught
+
+
+def in_order(module: nn.Module) -> list[str]:
+    """Names of the children, where all that the module does is to run them in this order; none otherwise."""
+    rows = getattr(module, "_rows", None)
+    if rows:
+        return list(rows)
+    return list(module._modules) if type(module) is nn.Sequential else []  # noqa: SLF001

@@ -11,7 +11,6 @@ torch's kernels go value by value, and write the index of each maximum.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -22,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from convatlas.modules import thin_kernels as kernels
+from convatlas.modules.blocks import in_order
+from convatlas.modules.share import share
 from convatlas.modules.thin_block import banded_block, shape_of
 
 _THIN_CHANNELS = 16
@@ -33,19 +34,6 @@ M = TypeVar("M", bound=nn.Module)
 def thin_layers(model: nn.Module) -> list[str]:
     """Names of the layers that `thin` would replace for their own sake."""
     return [name for name, m in model.named_modules() if _is_thin(m) or _pooling(m) is not None]
-
-
-def share(model: M, *, parameters: bool = True) -> M:
-    """A copy of the modules over the same weights; `parameters=False` gives it gradients and buffers of its own.
-
-    The values are shared either way: what an optimizer does to one is done to both.
-    """
-    memo: dict[int, object] = {}
-    for p in model.parameters():
-        memo[id(p)] = p if parameters else nn.Parameter(p.detach(), requires_grad=p.requires_grad)
-    if parameters:
-        memo |= {id(b): b for b in model.buffers()}
-    return copy.deepcopy(model, memo)
 
 
 def thin(model: M) -> M:
@@ -173,9 +161,9 @@ def _chains(model: nn.Module) -> list[list[tuple[nn.Module, str]]]:
     def walk(parent: nn.Module) -> None:
         # an auxiliary head looks at what a row gives out
         whole = not getattr(parent, "_heads", ())
-        for name in _in_order(parent) or list(parent._modules):
+        for name in in_order(parent) or list(parent._modules):
             child = parent.get_submodule(name)
-            if _in_order(child):
+            if in_order(child):
                 walk(child)
             elif child._modules:
                 found.append([])
@@ -183,19 +171,11 @@ def _chains(model: nn.Module) -> list[list[tuple[nn.Module, str]]]:
                 found.append([])
             else:
                 found[-1].append((parent, name))
-            if not (whole and _in_order(parent)):
+            if not (whole and in_order(parent)):
                 found.append([])
 
     walk(model)
     return [chain for chain in found if chain]
-
-
-def _in_order(module: nn.Module) -> list[str]:
-    """Names of the children, where all that the module does is to run them in this order."""
-    rows = getattr(module, "_rows", None)
-    if rows:
-        return list(rows)
-    return list(module._modules) if type(module) is nn.Sequential else []
 
 
 def _flatten_as_it_lies(chain: Sequence[tuple[nn.Module, str]]) -> None:
@@ -234,7 +214,7 @@ def _pool_first(parent: nn.Module) -> None:
 
     The activation then works on a quarter of the values. Only in containers that run their children in order.
     """
-    names = _in_order(parent)
+    names = in_order(parent)
     if getattr(parent, "_heads", ()):
         return  # an auxiliary head looks at what a row gives out
     modules: OrderedDict[str, nn.Module] = parent._modules  # type: ignore[assignment]

@@ -23,7 +23,8 @@ from convatlas.training.recipe import Recipe
 class Plan:
     """precision: float32 or bf16 (float32 weights, bf16 arithmetic). replicas: threads that share a batch.
 
-    graphs: what is compiled runs as CUDA graphs, one launch for all its kernels.
+    fused: batch norm, the addition of shortcuts and ReLU in one kernel. graphs: what is compiled runs as CUDA graphs, one
+    launch for all its kernels.
     """
 
     precision: str = "float32"
@@ -33,12 +34,15 @@ class Plan:
     compile: bool = False
     threads: int = 1
     graphs: bool = False
+    fused: bool = False
 
     def describe(self) -> str:
         """A line for a person."""
         parts = [self.precision, "channels last" if self.channels_last else "channels first"]
         if self.thin:
             parts.append("thin convolutions as matrix products")
+        if self.fused:
+            parts.append("fused batch norm")
         if self.replicas > 1:
             parts.append(f"{self.replicas} replicas of one thread")
         else:
@@ -79,6 +83,7 @@ def has_bf16(device: torch.device) -> bool:
 
 def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: int) -> list[Plan]:
     """The plans worth a measurement, the plain loop first: what is chosen is never slower than it."""
+    from convatlas.modules.norm import kernels, norms
     from convatlas.modules.thin import thin_layers
 
     threads = torch.get_num_threads() if device.type == "cpu" else 1
@@ -98,6 +103,7 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
     convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())
     # a thin first layer alone, as every photo network has, decides nothing
     thin = [False, True] if 0 < convolutions <= 2 * len(thin_layers(model)) else [False]
+    fused = [False, True] if norms(model) and layouts[-1] and kernels().library is not None else [False]
     # with units for bf16 the other float32 plans only take the measurement's time
     for precision in precisions[-1:]:
         for split in splits:
@@ -105,7 +111,8 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
                 # thin kernels choose their own layout: one of the two says it all
                 for layout in layouts[-1:] if slim or precision == "bf16" else layouts:
                     own = 1 if split > 1 else threads
-                    plans.append(Plan(precision, layout, slim, split, compiled[0], own))
+                    for joined in fused if layout and not compiled[0] else [False]:
+                        plans.append(Plan(precision, layout, slim, split, compiled[0], own, fused=joined))
             if compiled == [False, True]:
                 plans.append(Plan(precision, layouts[-1], False, split, True, 1 if split > 1 else threads))
     return list(dict.fromkeys(plans))
@@ -114,12 +121,12 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
 def fixed(model: nn.Module, recipe: Recipe, device: torch.device, batch: int) -> Plan:
     """The plan of a deterministic run: by what the machine is, never by a clock, so that equal machines agree.
 
-    bf16 and thin kernels where there are units for them, replicas of one thread where the batch allows (threads that
+    bf16, thin and fused kernels where there are units and a compiler for them, replicas of one thread where the batch allows (threads that
     wait for each other lose most on a shared machine), nothing compiled unless asked; otherwise the plain loop.
     """
     plans = [p for p in candidates(model, recipe, device, batch) if not p.compile or recipe.compile == "on"]
     fast = [p for p in plans if p.precision == "bf16"]
-    return max(fast, key=lambda p: (p.thin, p.channels_last, p.replicas)) if fast else plans[0]
+    return max(fast, key=lambda p: (p.thin, p.fused, p.channels_last, p.replicas)) if fast else plans[0]
 
 
 def _splits(recipe: Recipe, threads: int, batch: int) -> list[int]:

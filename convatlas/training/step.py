@@ -62,7 +62,9 @@ class Stepper:
         classes: int,
         device: torch.device,
     ) -> None:
-        from convatlas.modules.thin import share, thin
+        from convatlas.modules.norm import fuse
+        from convatlas.modules.share import share
+        from convatlas.modules.thin import thin
 
         if device.type == "cpu":
             keep_memory()
@@ -71,6 +73,7 @@ class Stepper:
         self.layout = torch.channels_last if plan.channels_last else torch.contiguous_format
         model.to(memory_format=self.layout)  # type: ignore[call-overload]
         lowered = thin(model) if plan.thin else model
+        lowered = fuse(lowered) if plan.fused else lowered
         copies = [lowered, *(share(lowered, parameters=False) for _ in range(plan.replicas - 1))]
         self.tasks: list[nn.Module] = [Task(copy, recipe, plan.channels_last) for copy in copies]
         if plan.compile:

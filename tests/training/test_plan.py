@@ -12,6 +12,7 @@ from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.define.preprocessing import NAMED
 from convatlas.modules import build
+from convatlas.modules.norm import kernels
 from convatlas.networks import catalogue
 from convatlas.training import measure, plan
 from convatlas.training.fit import fit
@@ -75,6 +76,8 @@ def test_the_fixed_plan_uses_what_the_machine_has() -> None:
     assert fixed(lenet, RECIPE, CPU, 256).thin
     found = fixed(resnet, RECIPE, CPU, 256)
     assert (found.precision, found.channels_last, found.thin, found.compile) == ("bf16", True, False, False)
+    assert found.fused == (kernels().library is not None)
+    assert not fixed(lenet, RECIPE, CPU, 256).fused  # it has no batch norm
     plain = fixed(resnet, dataclasses.replace(RECIPE, precision="float32"), CPU, 256)
     assert plain == Plan(threads=torch.get_num_threads())
 

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from convatlas.define import AvgPool, Conv, Flatten, Linear, Network, Sequential, Tanh
 from convatlas.modules import build
-from convatlas.modules.thin import PairMaxPool2d, RowsLinear, ThinBlock, share, thin, thin_layers
+from convatlas.modules.share import share
+from convatlas.modules.thin import PairMaxPool2d, RowsLinear, ThinBlock, thin, thin_layers
 from convatlas.modules.thin_block import BAND_LIMIT, banded_block, shape_of
 from convatlas.modules.thin_kernels import pair_max, pair_mean, tanh
 from convatlas.networks import catalogue

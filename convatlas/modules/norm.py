@@ -1,0 +1,244 @@
+"""Batch norm, the addition of a shortcut and ReLU in one pass over memory, for training on CPUs.
+
+`fuse` rewrites a built model: the same parameters under the same names, the same function, norm_kernels.c for what it
+can do: training, channels last, float32 or bf16. Everything else runs as torch has it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import math
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.nn import functional as F
+
+from convatlas.modules.blocks import Residual, in_order
+from convatlas.modules.layers import PadShortcut
+from convatlas.modules.share import share
+from convatlas.native import Native, load
+
+M = TypeVar("M", bound=nn.Module)
+# what a clamp after the norm is called in C, and its upper end
+_CLAMPS = {nn.ReLU: (1, math.inf), nn.ReLU6: (2, 6.0)}
+_NO_CLAMP = (0, math.inf)
+_TYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
+_P, _L, _F, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int
+_FORWARD = (_P, _P, _P, _L, _L, _P, _P, _F, _I, _F, _P, _P, _P, _P, _F, _I)
+_BACKWARD = (_P, _P, _P, _P, _L, _L, _P, _P, _P, _I, _F, _P, _P, _P, _P, _I)
+
+
+@cache
+def kernels() -> Native:
+    """The compiled kernels, or why there are none."""
+    native = load(Path(__file__).with_name("norm_kernels.c"))
+    if native.library is not None:
+        for kind in _TYPES.values():
+            for name, arguments in (("forward", _FORWARD), ("backward", _BACKWARD)):
+                getattr(native.library, f"norm_{name}_{kind}").argtypes = arguments
+    return native
+
+
+def norms(model: nn.Module) -> list[str]:
+    """Names of the layers that `fuse` would replace."""
+    return [name for name, m in model.named_modules() if _takes(m)]
+
+
+def fuse(model: M) -> M:
+    """The same model, over the same weights and buffers, its batch norms fused with what follows each."""
+    fused = share(model)
+    for parent in list(fused.modules()):
+        names = in_order(parent)
+        for name, after in itertools.pairwise([*names, None]):
+            norm = parent._modules[name]  # type: ignore[index]
+            if norm is None or not _takes(norm):
+                continue
+            own = FusedNorm.of(norm)
+            follows = parent._modules[after] if after is not None else None
+            # an auxiliary head looks at what a row gives out, and must not find it clamped
+            if type(follows) in _CLAMPS and name not in getattr(parent, "_heads", ()):
+                own.clamp = _CLAMPS[type(follows)]  # type: ignore[index]
+                parent._modules[after] = nn.Identity()  # type: ignore[index]
+    for parent in list(fused.modules()):
+        for child in parent._modules.values():
+            if type(child) is PadShortcut:
+                child.__class__ = _PadShortcut
+            elif type(child) is FusedNorm or child is None:
+                continue
+            elif type(child) is Residual and _adds_to_norm(child):
+                child.__class__ = _FusedResidual
+                child._join()  # type: ignore[operator]
+            elif type(child) is nn.BatchNorm2d and _takes(child):
+                FusedNorm.of(child)  # alone in its place
+    return fused
+
+
+class FusedNorm(nn.BatchNorm2d):
+    """Batch norm of (N, C, H, W), then `+ residual` and the clamp, where it has them."""
+
+    clamp: tuple[int, float]
+
+    @classmethod
+    def of(cls, norm: nn.Module, clamp: tuple[int, float] = _NO_CLAMP) -> FusedNorm:
+        """The norm itself, which becomes one of these."""
+        norm.__class__ = cls
+        assert isinstance(norm, cls)
+        norm.clamp = clamp
+        return norm
+
+    def forward(self, input: Tensor, residual: Tensor | None = None) -> Tensor:
+        """The same shape and type; residual as input."""
+        if not self._suits(input, residual):
+            return self._usual(input, residual)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        y, again = _Norm.apply(
+            input, residual, self.weight, self.bias, self.running_mean, self.running_var, self.momentum, self.eps,
+            self.clamp,
+        )  # fmt: skip
+        # for a block that reads it twice: each reader's gradient comes back alone, and the kernel adds them up
+        y.again = again
+        return y
+
+    def _suits(self, x: Tensor, residual: Tensor | None) -> bool:
+        return (
+            self.training
+            and torch.is_grad_enabled()
+            and x.device.type == "cpu"
+            and x.dtype in _TYPES
+            and x.is_contiguous(memory_format=torch.channels_last)
+            and x.numel() > x.shape[1]
+            and (residual is None or (residual.dtype == x.dtype and residual.shape == x.shape))
+            and self.weight.dtype == torch.float32
+            and not torch.compiler.is_compiling()
+            and kernels().library is not None
+        )
+
+    def _usual(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        y = super().forward(x)
+        if residual is not None:
+            y = residual + y
+        kind, top = self.clamp
+        return y if kind == 0 else F.relu(y) if kind == 1 else F.hardtanh(y, 0.0, top)
+
+
+class _Norm(torch.autograd.Function):
+    """What FusedNorm computes, given out twice; see norm_kernels.c."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx, x: Tensor, residual: Tensor | None, weight: Tensor, bias: Tensor, mean: Tensor,
+        variance: Tensor, momentum: float, eps: float, clamp: tuple[int, float],
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        if residual is not None:
+            residual = residual.contiguous(memory_format=torch.channels_last)
+        y, found = torch.empty_like(x), torch.empty(2, x.shape[1])
+        _call(
+            "forward", x, x, residual, y, *_size(x), weight, bias, eps, *clamp, found[0], found[1], mean, variance,
+            momentum,
+        )  # fmt: skip
+        ctx.save_for_backward(x, y if clamp[0] else x, weight, found)
+        ctx.clamp, ctx.residual = clamp, residual is not None  # type: ignore[attr-defined]
+        ctx.set_materialize_grads(False)
+        return y, y.detach()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, dy: Tensor | None, other: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, y, weight, found = ctx.saved_tensors  # type: ignore[attr-defined]
+        if dy is None:
+            dy, other = other, None
+        if dy is None:
+            return (None,) * 9
+        dy = dy.contiguous(memory_format=torch.channels_last)
+        if other is not None:
+            other = other.contiguous(memory_format=torch.channels_last)
+        dx, gradients = torch.empty_like(x), torch.empty(2, x.shape[1])
+        into = torch.empty_like(x) if ctx.residual else None  # type: ignore[attr-defined]
+        _call(
+            "backward", x, dy, other, y, x, *_size(x), weight, found[0], found[1],
+            *ctx.clamp, dx, into, gradients[0], gradients[1],  # type: ignore[attr-defined]
+        )  # fmt: skip
+        return (dx, into, gradients[0], gradients[1], None, None, None, None, None)
+
+
+def _size(x: Tensor) -> tuple[int, int]:
+    return x.numel() // x.shape[1], x.shape[1]
+
+
+def _call(name: str, like: Tensor, *arguments: Tensor | float | None) -> None:
+    found = getattr(kernels().library, f"norm_{name}_{_TYPES[like.dtype]}")
+    values = [a.data_ptr() if isinstance(a, Tensor) else a for a in arguments]
+    if found(*values, torch.get_num_threads()):
+        raise MemoryError(f"batch norm of {tuple(like.shape)}: no memory for its sums")
+
+
+class _FusedResidual(Residual):
+    """A block whose body ends in a batch norm: the sum and what follows are that norm's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = getattr(x, "again", x)
+        if self._projects:
+            shortcut = self.shortcut(shortcut)
+        *layers, norm = self.body.children()
+        y = x
+        for layer in layers:
+            y = layer(y)
+        return norm(y, shortcut)
+
+    def _join(self) -> None:
+        """Let the last norm of the body clamp as `then` does."""
+        norm = list(self.body.children())[-1]
+        if self._continues:
+            norm.clamp = _CLAMPS[type(self.then)]  # type: ignore[assignment]
+            self.then = nn.Identity()
+
+
+class _PadShortcut(PadShortcut):
+    """The same, its gradient written once: torch's goes over the whole input for each axis that is sliced."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Pad.apply(x, self.stride, self.before, self.after)
+
+
+class _Pad(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, stride: int, before: int, after: int) -> Tensor:
+        layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else None
+        ctx.like = x.shape, x.dtype, x.device, layout or torch.contiguous_format  # type: ignore[attr-defined]
+        ctx.step, ctx.before = stride, before  # type: ignore[attr-defined]
+        return F.pad(x[:, :, ::stride, ::stride], [0, 0, 0, 0, before, after])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        shape, dtype, device, layout = ctx.like  # type: ignore[attr-defined]
+        stride, before = ctx.step, ctx.before  # type: ignore[attr-defined]
+        result = torch.empty(shape, dtype=dtype, device=device, memory_format=layout).zero_()
+        result[:, :, ::stride, ::stride] = grad[:, before : before + shape[1]]
+        return result, None, None, None
+
+
+def _takes(module: nn.Module | None) -> bool:
+    return (
+        type(module) is nn.BatchNorm2d
+        and module.track_running_stats
+        and module.momentum is not None
+        and isinstance(module.weight, nn.Parameter)
+        and isinstance(module.bias, nn.Parameter)
+    )
+
+
+def _adds_to_norm(block: Residual) -> bool:
+    body = getattr(block, "body", None)
+    if type(body) is not nn.Sequential or block.scale != 1 or block.survival != 1 or len(body) == 0:
+        return False
+    last = body[-1]
+    if type(last) is not FusedNorm or last.clamp != _NO_CLAMP:
+        return False
+    return not block._continues or type(block.then) in _CLAMPS
