@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from convatlas import native
 
+FILES = sorted(Path(native.__file__).parent.rglob("*.c"))
 SOURCE = "int answer(void) { return 42; }\n"
 
 
@@ -84,12 +86,8 @@ def test_it_can_be_turned_off(source: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @needs_compiler
-def test_the_kernels_compile_without_a_warning(tmp_path: Path) -> None:
-    import subprocess
-
-    import convatlas.modules
-
-    [file] = Path(convatlas.modules.__file__).parent.glob("*.c")
+@pytest.mark.parametrize("file", FILES, ids=[f.stem for f in FILES])
+def test_the_kernels_compile_without_a_warning(file: Path) -> None:
     command = [*native._compiler(), "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", "-c", str(file),
                "-o", os.devnull]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)

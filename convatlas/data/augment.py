@@ -10,7 +10,7 @@ from convatlas.data.color import apply_color, color_map
 from convatlas.data.mixing import cutmix, cutout, mixup, soft
 from convatlas.data.pixels import normalize
 from convatlas.data.rand_augment import rand_augment
-from convatlas.data.warp import random_affine, random_flip, random_shift
+from convatlas.data.warp import flips, mirrored, random_affine, random_shift
 from convatlas.define.preprocessing import Preprocessing
 from convatlas.errors import MisuseError
 
@@ -40,18 +40,13 @@ def augment(
     a = augmentation
     if a.padding:
         images = random_shift(images, a.padding, generator)
-    if a.flip:
-        images = random_flip(images, a.flip, generator)
-    values = images
-    if a.rotate or a.translate or a.shear or a.zoom:
-        values = random_affine(values.to(torch.float32), a, generator)
-    if a.rand_augment:
-        values = rand_augment(values.to(torch.float32), a.rand_augment, a.rand_magnitude, generator)
-    color = color_map(values, a, generator, components) if values.shape[1] == 3 else None
-    if color is not None:
-        values = apply_color(values.to(torch.float32), *color)
-    own = _UNIT[values.shape[1]] if preprocessing is None else preprocessing
-    values = normalize(values, own, out, exact=False)
+    own = _UNIT[images.shape[1]] if preprocessing is None else preprocessing
+    mirror = flips(images, a.flip, generator) if a.flip else None
+    if not (a.colors or a.warps or a.rand_augment):  # bytes become floats, mirrored on the way
+        values = normalize(images, own, out, exact=False, mirror=mirror)
+    else:
+        values = images if mirror is None else mirrored(images, mirror)
+        values = normalize(_changed(values, a, generator, components), own, out, exact=False)
     if a.cutout:
         values = cutout(values, a.cutout, generator)
     if a.mixup or a.cutmix:
@@ -59,6 +54,18 @@ def augment(
             raise MisuseError("mixup and cutmix make soft labels: the number of classes is needed")
         return _mixed(values, soft(labels, classes), a, generator)
     return values, labels
+
+
+def _changed(
+    values: Tensor, a: Augmentation, generator: torch.Generator, components: Tensor | None
+) -> Tensor:
+    """What changes shape or color, on values 0..255."""
+    if a.warps:
+        values = random_affine(values.to(torch.float32), a, generator)
+    if a.rand_augment:
+        values = rand_augment(values.to(torch.float32), a.rand_augment, a.rand_magnitude, generator)
+    color = color_map(values, a, generator, components) if values.shape[1] == 3 else None
+    return values if color is None else apply_color(values.to(torch.float32), *color)
 
 
 def _mixed(

@@ -66,6 +66,16 @@ class Augmentation:
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
 
+    @property
+    def warps(self) -> bool:
+        """Whether pictures are turned, moved, sheared or zoomed."""
+        return bool(self.rotate or self.translate or self.shear or self.zoom)
+
+    @property
+    def colors(self) -> bool:
+        """Whether colors change."""
+        return bool(self.pca_noise or self.brightness or self.contrast or self.saturation or self.hue)
+
     def to_dict(self) -> dict[str, object]:
         """What JSON can carry: only what differs from the defaults."""
         return {

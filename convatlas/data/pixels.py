@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from convatlas.data import pixel_kernels
 from convatlas.data.images import Source, label, read_bytes, read_image
+from convatlas.data.warp import mirrored
 from convatlas.define.preprocessing import Preprocessing
 
 _FILTERS = {
@@ -50,19 +52,29 @@ def crop_pixels(image: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def normalize(
-    images: Tensor, preprocessing: Preprocessing, out: Tensor | None = None, *, exact: bool = True
+    images: Tensor,
+    preprocessing: Preprocessing,
+    out: Tensor | None = None,
+    *,
+    exact: bool = True,
+    mirror: Tensor | None = None,
 ) -> Tensor:
     """Values 0..255 (N, C, H, W), RGB or grey, to the network's floats on the same device, channels last.
 
     out: memory to write into and return, float32 of the same shape and channels last. Fresh pages cost a CPU more
     than the arithmetic does: a loop that is done with its last batch gives that. exact: False for one multiplication
     and addition, of the same value to a few units in the last place, where the libraries divide, subtract, divide.
+    mirror: (N,), which pictures to turn left to right.
     """
     if preprocessing.channel_order == "bgr":
         images = images.flip(1)
     n, c, h, w = images.shape
     if out is None or out.shape != images.shape or not out.is_contiguous(memory_format=torch.channels_last):
         out = torch.empty((n, h, w, c), dtype=torch.float32, device=images.device).permute(0, 3, 1, 2)
+    if not exact and pixel_kernels.suits(images, out):
+        return pixel_kernels.flip_normalize(images, mirror, *_factors(preprocessing), out)
+    if mirror is not None:
+        images = mirrored(images, mirror)
     mean, std = (_repeated(v, w, out.device) for v in (preprocessing.mean, preprocessing.std))
     line = None if exact else _line(preprocessing, w, out.device)
     # whole rows of pixels as one axis: three channels alone are too short a loop for vector units
@@ -81,10 +93,15 @@ def normalize(
 @functools.lru_cache(maxsize=64)
 def _line(preprocessing: Preprocessing, times: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """(factor, offset) of the channels for a whole row of pixels: value * factor + offset is the network's input."""
+    factor, offset = _factors(preprocessing)
+    return _repeated(factor, times, device), _repeated(offset, times, device)
+
+
+def _factors(preprocessing: Preprocessing) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(factor, offset) a channel."""
     pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
-    factor = tuple(1 / (preprocessing.scale * std) for _, std in pairs)
-    return _repeated(factor, times, device), _repeated(
-        tuple(-mean / std for mean, std in pairs), times, device
+    return tuple(1 / (preprocessing.scale * std) for _, std in pairs), tuple(
+        -mean / std for mean, std in pairs
     )
 
 

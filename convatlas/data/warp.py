@@ -13,9 +13,13 @@ from convatlas.data.augmentation import Augmentation
 _LARGE = 1 << 16  # values from which a picture is worth a loop of its own
 
 
-def random_flip(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Mirror left and right, each picture by its own draw; channels last in, channels last out."""
-    chosen = torch.rand(len(images), device=images.device, generator=generator) < probability
+def flips(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Which pictures to mirror, (N,), each by its own draw."""
+    return torch.rand(len(images), device=images.device, generator=generator) < probability
+
+
+def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror left and right where chosen (N,) is True; channels last in, channels last out."""
     rows = images.permute(0, 2, 3, 1).contiguous()
     if images.device.type == "cpu" and rows[0].numel() >= _LARGE:
         turned = rows.clone()
