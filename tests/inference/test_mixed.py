@@ -149,6 +149,20 @@ def test_a_layer_that_an_engine_lost_is_said() -> None:
         layers_with(model, [torch.randn(4, 3, 1, 1)])
 
 
+def test_maps_whose_means_are_the_logits_are_not_rounded() -> None:
+    if import_problem(("openvino",), "openvino"):
+        pytest.skip("openvino is not installed")
+    import openvino
+
+    from convatlas.inference.engines.openvino import final_means
+
+    end = [nn.Conv2d(3, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    for layers_after, count in (([], 1), ([nn.Linear(4, 5)], 0)):
+        net = nn.Sequential(*end, *layers_after).eval()
+        model = openvino.convert_model(net, example_input=torch.randn(1, 3, 4, 4))
+        assert len(final_means(model)) == count
+
+
 def test_optimize_refines_what_misses_its_bound_and_only_that(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Flatten(), nn.Linear(512, 4))

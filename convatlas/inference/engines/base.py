@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from convatlas.errors import ConvAtlasError
 from convatlas.inference.graph import Recording, record, round_weights, simplify
+from convatlas.inference.graph.equalize import equalize
 from convatlas.inference.graph.mixed import layer_inputs, mix, restored
 from convatlas.inference.graph.refine import refine
 from convatlas.inference.graph.sensitivity import Sensitivity, sensitivity
@@ -88,11 +89,22 @@ class Workbench:
         rounded.finish()
         return rounded
 
+    @cached_property
+    def equalized(self) -> Recording:
+        """The simplified recording with channels of ranges alike, for int8."""
+        equalized = self.recording.copy()
+        equalize(equalized, self.calibration)
+        return equalized
+
+    def original(self, precision: str) -> Recording:
+        """What is rounded for plans of this precision: its answers are float32's."""
+        return self.equalized if precision == "int8" else self.recording
+
     def refined(self, grid: str) -> Recording:
-        """The simplified recording with weights rounded by least squares to "bf16" or "int8"."""
+        """The recording with weights rounded by least squares to "bf16" or "int8"."""
         name = f"refined to {grid}"
         if name not in self.made:
-            refined = self.recording.copy()
+            refined = self.original(grid).copy()
             refine(refined, self.calibration, grid)
             self.made[name] = refined
         return self.made[name]  # type: ignore[return-value]
@@ -101,7 +113,7 @@ class Workbench:
         """What each layer loses by "bf16" or "int8" after refinement, on the calibration images."""
         name = f"sensitivity to {grid}"
         if name not in self.made:
-            self.made[name] = sensitivity(self.recording, self.refined(grid), self.calibration, grid)
+            self.made[name] = sensitivity(self.original(grid), self.refined(grid), self.calibration, grid)
         return self.made[name]  # type: ignore[return-value]
 
     def exact(self, plan: Plan) -> set[str]:
@@ -117,14 +129,14 @@ class Workbench:
     def recording_for(self, plan: Plan) -> Recording:
         """The recording to start from; one of a bf16 plan with exact layers has its own types and casts."""
         if not plan.refined:
-            return self.rounded if plan.precision == "bf16" else self.recording
+            return self.rounded if plan.precision == "bf16" else self.original(plan.precision)
         name = f"{plan.precision}, {plan.exact} layers exact"
         if name not in self.made:
             refined = self.refined(plan.precision)
             if plan.exact and plan.precision == "bf16":
                 refined = mix(refined, self.exact(plan), self.recording)
             elif plan.exact:
-                refined = restored(refined, self.exact(plan), self.recording)
+                refined = restored(refined, self.exact(plan), self.original(plan.precision))
             self.made[name] = refined
         return self.made[name]  # type: ignore[return-value]
 

@@ -159,10 +159,10 @@ def quantize(source: Any, images: Tensor, spared: Sequence[str] = (), *, portabl
     logging.getLogger("nncf").setLevel(logging.ERROR)
     dataset = nncf.Dataset([image.unsqueeze(0).numpy() for image in images[:SUBSET]])
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
-        # ranges by histogram: on published SqueezeNet 243 of 250 answers stay, by NNCF's default 240, and the largest
-        # move of a probability is 0.21 instead of 0.36; it takes twice as long
+        # all that was seen is in range: a few classes' images calibrate for all, and what others exceed is cut off.
+        # By NNCF's histogram, or its default, published SqueezeNet's logits lose 1.3 and 2.6 times as much
         ranges = AdvancedQuantizationParameters(
-            activations_range_estimator_params=RangeEstimatorParametersSet.HISTOGRAM,
+            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
             overflow_fix=OverflowFix.DISABLE if not portable and _adds_up_int8() else None,
         )
         return nncf.quantize(
@@ -170,5 +170,19 @@ def quantize(source: Any, images: Tensor, spared: Sequence[str] = (), *, portabl
             dataset,
             subset_size=min(len(images), SUBSET),
             advanced_parameters=ranges,
-            ignored_scope=nncf.IgnoredScope(names=list(spared)) if spared else None,
+            ignored_scope=nncf.IgnoredScope(names=[*spared, *final_means(source)]),
         )
+
+
+def final_means(model: Any) -> list[str]:
+    """Names of the means over maps that give the logits, with no layer between: they read what is not rounded.
+
+    A class's map is nearly empty; all that is below half a step of its rare peaks would go. Published SqueezeNet, int8
+    refined: its logits lose 12 % with the maps of its last layer in 8 bits, 3 % without.
+    """
+    found, node = [], model.outputs[0].get_node()
+    while node.get_type_name() not in {"Convolution", "GroupConvolution", "MatMul"} and node.get_input_size():
+        if node.get_type_name() in {"ReduceMean", "AvgPool"}:
+            found.append(node.get_friendly_name())
+        node = node.input_value(0).get_node()
+    return found
