@@ -108,6 +108,15 @@ def test_plans_are_tried_from_the_cheapest_on_and_never_all_in_float32() -> None
     assert next(p.exact for p in finer_plans(plan, found, 0.5)) == 0
 
 
+def test_between_few_layers_and_many_their_number_doubles() -> None:
+    # 26 layers alike: the share falls as the root of those left, so slowly that the estimates lie far apart
+    found = Sensitivity(tuple(map(str, range(26))), torch.ones(26, 1), torch.linspace(0, 128, 64))
+    tried = [p.exact for p in finer_plans(Plan("openvino", "int8"), found, 0.98)]
+    assert tried[0] == 0
+    assert {3, 6, 12} <= set(tried)
+    assert tried == sorted(tried)
+
+
 @pytest.mark.parametrize("name", ["folded", "onednn", "openvino"])
 def test_bf16_engines_compute_the_mixture(name: str, bench: Workbench) -> None:
     one = ENGINES[name]
