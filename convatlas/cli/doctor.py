@@ -111,9 +111,14 @@ def _torch(problems: list[str]) -> dict[str, object] | None:
 
 def _kernels() -> str | None:
     """Why training on CPUs does without compiled kernels; None where it has them."""
-    from convatlas.modules.norm import kernels
+    from convatlas.data import pixel_kernels
+    from convatlas.modules import norm
 
-    return kernels().problem
+    found = [norm.kernels(), pixel_kernels.kernels()]
+    problem = next((one.problem for one in found if one.problem), None)
+    return problem or (
+        None if all(one.threaded for one in found) else "torch's threads cannot be shared here"
+    )
 
 
 def _look_at_torchvision(problems: list[str]) -> None:

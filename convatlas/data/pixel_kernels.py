@@ -23,15 +23,18 @@ def kernels() -> Native:
     return native
 
 
-def suits(images: Tensor, out: Tensor) -> bool:
-    """Whether the kernel can make these floats of these bytes."""
+def suits(images: Tensor, out: Tensor, channels: int) -> bool:
+    """Whether the kernel can make these floats of these bytes, with factors for so many channels."""
     return (
         images.device.type == "cpu"
+        and images.dim() == 4
+        and images.shape == out.shape
+        and images.shape[1] == channels
         and images.dtype == torch.uint8
         and out.dtype == torch.float32
         and images.numel() > 0
         and all(t.is_contiguous(memory_format=torch.channels_last) for t in (images, out))
-        and kernels().library is not None
+        and kernels().serves(torch.get_num_threads())
     )
 
 
@@ -40,7 +43,9 @@ def flip_normalize(
 ) -> Tensor:
     """`out` (N, C, H, W) becomes images * factor + offset by channel; pictures whose mirror (N,) is True left to right."""
     n, c, h, w = images.shape
-    chosen = torch.zeros(n, dtype=torch.bool) if mirror is None else mirror.contiguous()
+    chosen = torch.zeros(n, dtype=torch.bool) if mirror is None else mirror.to(torch.bool).contiguous()
+    if chosen.shape != (n,):
+        raise ValueError(f"mirror: expected ({n},), one a picture, received {tuple(chosen.shape)}")
     lines = torch.tensor([factor, offset], dtype=torch.float32)
     library = kernels().library
     assert library is not None

@@ -71,7 +71,7 @@ def normalize(
     n, c, h, w = images.shape
     if out is None or out.shape != images.shape or not out.is_contiguous(memory_format=torch.channels_last):
         out = torch.empty((n, h, w, c), dtype=torch.float32, device=images.device).permute(0, 3, 1, 2)
-    if not exact and pixel_kernels.suits(images, out):
+    if not exact and pixel_kernels.suits(images, out, len(preprocessing.mean)):
         return pixel_kernels.flip_normalize(images, mirror, *_factors(preprocessing), out)
     if mirror is not None:
         images = mirrored(images, mirror)

@@ -65,6 +65,9 @@ class Search:
         self.group = group or (lambda _plan: None)
         # None: made, judged and timed, then let go
         self.passed: dict[Plan, tuple[Tiled | None, Row]] = {}
+        self.calibrated: Tensor | None = (
+            None  # the model's answers to the images of the calibration, once asked for
+        )
 
     def begin(self, found: Evidence) -> None:
         """Answer the images in float32 eager, and set up the bench."""
@@ -107,7 +110,7 @@ class Search:
             return False
         self.tell(f"{plan}: preparing and checking")
         batch = len(self.example)
-        images = self.evidence.check[: max(batch, ONE_OF)] if variant else self.evidence.check
+        images, reference = self._judged_on(plan, variant=variant)
         try:
             with hushed():
                 # copies side by side are tried where one passed: what they answer otherwise is a fault in making them
@@ -124,13 +127,26 @@ class Search:
         bounds = self.bounds[plan.precision]
         if plan.refined:
             bounds = Bounds(1.0 if bounds.agreement > 0 else 0.0, bounds.difference)
-        verdict = judge(self.reference[: len(images)], answer, bounds)
+        verdict = judge(reference, answer, bounds)
         row = self._row(plan, f"not taken: {verdict.problem}" if verdict.problem else "", verdict)
         if verdict.problem is None:
             # what is made later, for another size of batch, is held against the model too
             run.prove = self._prover(plan)
             self.passed[plan] = (run, row)
         return verdict.problem is None
+
+    def _judged_on(self, plan: Plan, *, variant: bool) -> tuple[Tensor, Tensor]:
+        """Images for a plan to answer, and what the model answers; all that there are where several tries are made."""
+        images = self.evidence.check
+        if variant:
+            images = images[: max(len(self.example), ONE_OF)]
+        elif plan.refined and self.evidence.calibration is not images:
+            if self.calibrated is None:
+                self.calibrated = answers(without_gradients(self.model), self.evidence.calibration, 16)
+            return torch.cat([images, self.evidence.calibration]), torch.cat(
+                [self.reference, self.calibrated]
+            )
+        return images, self.reference[: len(images)]
 
     def _prover(self, plan: Plan) -> Proof:
         """What is wrong with a runner of this plan for so many images, on those that candidates are checked on.
@@ -201,7 +217,10 @@ class Search:
         except Exception as error:  # noqa: BLE001  as in `attempt`: it only costs this candidate
             self.report.notes.append(f"{plan}: not refined: {' '.join(str(error).split())[:200]}")
             return
-        note = "a refined plan must answer as float32 does on every image: of several tries one passes by luck"
+        note = (
+            "a refined plan must answer as float32 does on every image, those that it was calibrated on included: "
+            "of several tries one passes by luck"
+        )
         if finer and note not in self.report.notes:
             self.report.notes.append(note)
         for better in finer:

@@ -19,6 +19,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
 from convatlas.modules.blocks import Residual, in_order
+from convatlas.modules.fused_shortcut import FusedPadShortcut
 from convatlas.modules.layers import PadShortcut
 from convatlas.modules.share import share
 from convatlas.native import Native, load
@@ -67,7 +68,7 @@ def fuse(model: M) -> M:
     for parent in list(fused.modules()):
         for child in parent._modules.values():
             if type(child) is PadShortcut:
-                child.__class__ = _PadShortcut
+                child.__class__ = FusedPadShortcut
             elif type(child) is FusedNorm or child is None:
                 continue
             elif type(child) is Residual and _adds_to_norm(child):
@@ -113,8 +114,13 @@ class FusedNorm(nn.BatchNorm2d):
             and x.dtype in _TYPES
             and x.is_contiguous(memory_format=torch.channels_last)
             and x.numel() > x.shape[1]
+            and x.dim() == 4
+            and x.shape[1] == self.num_features
             and (residual is None or (residual.dtype == x.dtype and residual.shape == x.shape))
-            and self.weight.dtype == torch.float32
+            and all(
+                t is not None and t.dtype == torch.float32
+                for t in (self.weight, self.bias, self.running_mean)
+            )
             and not torch.compiler.is_compiling()
             and kernels().library is not None
         )
@@ -182,7 +188,9 @@ class _FusedResidual(Residual):
     """A block whose body ends in a batch norm: the sum and what follows are that norm's."""
 
     def forward(self, x: Tensor) -> Tensor:
-        shortcut = getattr(x, "again", x)
+        again = getattr(x, "again", None)
+        # unless something worked in place on x since: `again` knows nothing of that
+        shortcut = again if again is not None and again.grad_fn is x.grad_fn else x
         if self._projects:
             shortcut = self.shortcut(shortcut)
         *layers, norm = self.body.children()
@@ -197,31 +205,6 @@ class _FusedResidual(Residual):
         if self._continues:
             norm.clamp = _CLAMPS[type(self.then)]  # type: ignore[assignment]
             self.then = nn.Identity()
-
-
-class _PadShortcut(PadShortcut):
-    """The same, its gradient written once: torch's goes over the whole input for each axis that is sliced."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _Pad.apply(x, self.stride, self.before, self.after)
-
-
-class _Pad(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, stride: int, before: int, after: int) -> Tensor:
-        layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else None
-        ctx.like = x.shape, x.dtype, x.device, layout or torch.contiguous_format  # type: ignore[attr-defined]
-        ctx.step, ctx.before = stride, before  # type: ignore[attr-defined]
-        return F.pad(x[:, :, ::stride, ::stride], [0, 0, 0, 0, before, after])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        shape, dtype, device, layout = ctx.like  # type: ignore[attr-defined]
-        stride, before = ctx.step, ctx.before  # type: ignore[attr-defined]
-        result = torch.empty(shape, dtype=dtype, device=device, memory_format=layout).zero_()
-        result[:, :, ::stride, ::stride] = grad[:, before : before + shape[1]]
-        return result, None, None, None
 
 
 def _takes(module: nn.Module | None) -> bool:

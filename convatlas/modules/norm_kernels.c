@@ -20,7 +20,7 @@
 #define omp_get_num_threads() 1
 #endif
 
-/* values that the inner loops run over at least: rows of few channels are taken several at a time */
+/* values that the inner loops run over, about: rows of few channels are taken several at a time */
 #define SPAN 256
 /* groups of rows that are summed in float before they are added up in double */
 #define BLOCK 32
@@ -104,6 +104,11 @@ static void NAME(apply)(const VALUE *restrict x, const VALUE *restrict residual,
 #undef LOOP
 }
 
+/* Whether the clamp gave its input out as it was. What is no number is nowhere clamped, as in torch. */
+#ifndef PASSES
+#define PASSES(V, CLAMP) (!(LOAD(V) <= 0.0f) && (CLAMP == 1 || !(LOAD(V) >= top)))
+#endif
+
 /* The gradient before the clamp, from one or two gradients of y. */
 static void NAME(sums)(const VALUE *restrict dy, const VALUE *restrict other, const VALUE *restrict y,
                        const VALUE *restrict x, VALUE *restrict kept, long n, const float *restrict center,
@@ -111,12 +116,15 @@ static void NAME(sums)(const VALUE *restrict dy, const VALUE *restrict other, co
 #define LOOP(DY, CLAMP, KEEP)                                                      \
     for (long i = 0; i < n; i++) {                                                 \
         float g = DY;                                                              \
-        if (CLAMP) g = LOAD(y[i]) > 0.0f && LOAD(y[i]) < top ? g : 0.0f;           \
+        if (CLAMP) g = PASSES(y[i], CLAMP) ? g : 0.0f;                             \
         first[i] += g;                                                             \
         second[i] += g * (LOAD(x[i]) - center[i]);                                 \
         KEEP;                                                                      \
     }
-#define CLAMPS(DY, KEEP) if (kind) { LOOP(DY, 1, KEEP) } else { LOOP(DY, 0, KEEP) }
+#define CLAMPS(DY, KEEP)                \
+    if (kind == 0) { LOOP(DY, 0, KEEP) }   \
+    else if (kind == 1) { LOOP(DY, 1, KEEP) } \
+    else { LOOP(DY, 2, KEEP) }
     if (other) { CLAMPS(LOAD(dy[i]) + LOAD(other[i]), kept[i] = STORE(g)) }
     else if (kept) { CLAMPS(LOAD(dy[i]), kept[i] = STORE(g)) }
     else { CLAMPS(LOAD(dy[i]), ) }
@@ -133,12 +141,13 @@ static void NAME(gradients)(const VALUE *restrict dy, const VALUE *restrict y, c
     _Pragma("GCC ivdep")                                                                   \
     for (long i = 0; i < n; i++) {                                                         \
         float g = DY;                                                                      \
-        if (CLAMP) g = LOAD(y[i]) > 0.0f && LOAD(y[i]) < top ? g : 0.0f;                   \
+        if (CLAMP) g = PASSES(y[i], CLAMP) ? g : 0.0f;                                     \
         dx[i] = STORE(g * scale[i] + (LOAD(x[i]) - center[i]) * slope[i] + shift[i]);      \
     }
     if (kept) { LOOP(LOAD(kept[i]), 0) }
-    else if (kind) { LOOP(LOAD(dy[i]), 1) }
-    else { LOOP(LOAD(dy[i]), 0) }
+    else if (kind == 0) { LOOP(LOAD(dy[i]), 0) }
+    else if (kind == 1) { LOOP(LOAD(dy[i]), 1) }
+    else { LOOP(LOAD(dy[i]), 2) }
 #undef LOOP
 }
 

@@ -27,7 +27,7 @@ from convatlas.training.measure import choose
 from convatlas.training.optimizer import make, suit_classifier
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
-from convatlas.training.resuming import check_same, restore, saver
+from convatlas.training.resuming import check_kernels, check_same, restore, saver
 from convatlas.training.run import Json, RunFolder, check_agrees, check_free, versions
 from convatlas.training.schedule import side_at
 from convatlas.training.split import hold_out
@@ -138,6 +138,7 @@ def _fit(
         plan = Plan.from_dict(old["plan"])  # type: ignore[arg-type]
         measured: dict[str, float] = {}
         check_same(folder, old, net, source)  # type: ignore[arg-type]
+        check_kernels(plan, recipe, logs)
         if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1:
             torch.set_num_threads(plan.threads)
     else:

@@ -103,7 +103,7 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
     convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())
     # a thin first layer alone, as every photo network has, decides nothing
     thin = [False, True] if 0 < convolutions <= 2 * len(thin_layers(model)) else [False]
-    fused = [False, True] if norms(model) and layouts[-1] and kernels().library is not None else [False]
+    fusable = bool(norms(model)) and layouts[-1]
     # with units for bf16 the other float32 plans only take the measurement's time
     for precision in precisions[-1:]:
         for split in splits:
@@ -111,7 +111,8 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
                 # thin kernels choose their own layout: one of the two says it all
                 for layout in layouts[-1:] if slim or precision == "bf16" else layouts:
                     own = 1 if split > 1 else threads
-                    for joined in fused if layout and not compiled[0] else [False]:
+                    joins = fusable and layout and not compiled[0] and kernels().serves(own)
+                    for joined in [False, True] if joins else [False]:
                         plans.append(Plan(precision, layout, slim, split, compiled[0], own, fused=joined))
             if compiled == [False, True]:
                 plans.append(Plan(precision, layouts[-1], False, split, True, 1 if split > 1 else threads))

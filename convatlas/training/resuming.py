@@ -9,9 +9,12 @@ from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.define.serialize import network_to_dict
 from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.modules.norm import kernels
 from convatlas.training import checkpoint
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Loop
+from convatlas.training.plan import Plan
+from convatlas.training.recipe import Recipe
 from convatlas.training.run import Json, RunFolder
 
 
@@ -29,6 +32,21 @@ def check_same(folder: RunFolder, record: Json, network: Network, source: DataSo
             f"{was['test']} to test then, {now['train']} and {now['test']} now, or other pictures. Restore it, or give "  # type: ignore[index]
             "another --out to train anew on what is there"
         )
+
+
+def check_kernels(plan: Plan, recipe: Recipe, logs: Logs) -> None:
+    """Say that fused kernels of the run's plan are not there now; ConvAtlasError where the bits were promised."""
+    problem = kernels().problem if plan.fused else None
+    if problem is None:
+        return
+    if recipe.deterministic:
+        raise ConvAtlasError(
+            f"--resume: the run is deterministic and its batch norm ran on compiled kernels, which are not there now: "
+            f"{problem}. Go on where they are, or give another --out"
+        )
+    logs.say(
+        f"warning: the run's fused batch norm goes on with torch's operations, slower and rounded otherwise: {problem}"
+    )
 
 
 def saver(folder: RunFolder | None, logs: Logs) -> Callable[[checkpoint.State], None]:

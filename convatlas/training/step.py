@@ -73,13 +73,13 @@ class Stepper:
         self.layout = torch.channels_last if plan.channels_last else torch.contiguous_format
         model.to(memory_format=self.layout)  # type: ignore[call-overload]
         lowered = thin(model) if plan.thin else model
+        self.evaluated = lowered
         lowered = fuse(lowered) if plan.fused else lowered
         copies = [lowered, *(share(lowered, parameters=False) for _ in range(plan.replicas - 1))]
         self.tasks: list[nn.Module] = [Task(copy, recipe, plan.channels_last) for copy in copies]
         if plan.compile:
             mode = "reduce-overhead" if plan.graphs else None
             self.tasks = [torch.compile(task, mode=mode) for task in self.tasks]  # type: ignore[misc]
-        self.evaluated = lowered
         self.pool = ThreadPoolExecutor(plan.replicas - 1, "replica") if plan.replicas > 1 else None
         self.generators = [torch.Generator(device=device) for _ in self.tasks]
         self.parameters = [[p for p in task.parameters() if p.requires_grad] for task in self.tasks]

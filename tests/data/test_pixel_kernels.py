@@ -68,6 +68,6 @@ def test_what_the_kernel_cannot_take_goes_the_usual_way() -> None:
     """Values that are no bytes any more, and bytes that lie channels first."""
     images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     for other in (images, images.float()):
-        assert not pixel_kernels.suits(other, torch.empty(2, 3, 8, 8))
+        assert not pixel_kernels.suits(other, torch.empty(2, 3, 8, 8), 3)
         found = normalize(other, NAMED["torchvision"], exact=False)
         torch.testing.assert_close(found, normalize(images, NAMED["torchvision"]), atol=2e-6, rtol=1e-6)

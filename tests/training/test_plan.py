@@ -11,11 +11,14 @@ import torch
 from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.define.preprocessing import NAMED
+from convatlas.errors import ConvAtlasError
 from convatlas.modules import build
 from convatlas.modules.norm import kernels
+from convatlas.native import Native
 from convatlas.networks import catalogue
-from convatlas.training import measure, plan
+from convatlas.training import measure, plan, resuming
 from convatlas.training.fit import fit
+from convatlas.training.logs import Logs
 from convatlas.training.plan import Plan, candidates, fixed
 from convatlas.training.recipe import Recipe
 from convatlas.training.step import Moment, Stepper
@@ -171,3 +174,24 @@ def test_a_short_run_does_not_even_look_at_the_compiler(monkeypatch: pytest.Monk
     )
     assert measured
     assert not found.compile
+
+
+@pytest.mark.usefixtures("amx")
+def test_fused_kernels_that_are_gone_at_resume_are_told_and_stop_a_deterministic_run(
+    network: Network, source: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's operations round otherwise: the bits that such a run promises would change in the middle."""
+    if kernels().library is None:
+        pytest.skip(f"no compiled kernels: {kernels().problem}")
+    short = dataclasses.replace(RECIPE, epochs=1)
+    fit(network, source, short, out=tmp_path, seed=1)
+    monkeypatch.setattr(resuming, "kernels", lambda: Native(None, "no C compiler was found"))
+    with pytest.raises(ConvAtlasError, match="no C compiler was found"):
+        fit(network, source, short, out=tmp_path, seed=1, resume=True)
+    said: list[str] = []
+    logs = Logs()
+    monkeypatch.setattr(logs, "say", said.append)
+    resuming.check_kernels(Plan(fused=True), dataclasses.replace(short, deterministic=False), logs)
+    resuming.check_kernels(Plan(), short, logs)
+    assert len(said) == 1
+    assert "no C compiler was found" in said[0]

@@ -1,4 +1,4 @@
-"""Channels of a map brought to ranges alike, so that the 256 steps of int8 serve all of them, in float32 exactly.
+"""Channels of a map brought to ranges alike, so that the 256 steps of int8 serve all of them.
 
 A positive factor passes through ReLU, pooling and concatenation: what a layer's output channel is divided by, those
 that read it multiply their weights with. One range for the whole map then fits each of its channels. The layer that
@@ -90,7 +90,7 @@ def noise(
         step = ((own.high / factor).max().clamp_min(0) - (own.low / factor).min().clamp_max(0)) / 255
         of_values = step**2 * scaled.square().sum()
         steps = scaled.flatten(1).abs().amax(1) / 127
-        squares = per_input(torch.ones_like(weight), own.square / factor**2, node).flatten(1).sum(1)
+        squares = filter_sums(weight, own.square / factor**2, node)
         result = per_input(weight.square(), own.square, node).sum()
         total += float((of_values + (steps**2 * squares).sum()) / (12 * result.clamp_min(1e-30)))
     return total
@@ -98,11 +98,23 @@ def noise(
 
 def per_input(weight: Tensor, values: Tensor, layer: fx.Node) -> Tensor:
     """Weights (width, channels a group, ...) times one value an input channel (channels,)."""
+    return weight * _inputs_of(weight, values, layer).view(-1, weight.shape[1], *[1] * (weight.dim() - 2)).to(
+        weight
+    )
+
+
+def filter_sums(weight: Tensor, values: Tensor, layer: fx.Node) -> Tensor:
+    """Values of the input channels (channels,) added up over all weights of a filter: (width,), or (1,) for all alike."""
+    return _inputs_of(weight, values, layer).sum(1) * weight[0, 0].numel()
+
+
+def _inputs_of(weight: Tensor, values: Tensor, layer: fx.Node) -> Tensor:
+    """The values (channels,) that each filter meets: (width, channels a group), or (1, channels) where it is all of them."""
     width, own = weight.shape[:2]
     groups = int(layer.kwargs.get("groups", 1))
-    group = torch.arange(width) // (width // groups)
-    inputs = group[:, None] * own + torch.arange(own)
-    return weight * values[inputs].view(width, own, *[1] * (weight.dim() - 2)).to(weight)
+    return (
+        values.view(groups, own).repeat_interleave(width // groups, 0) if groups > 1 else values.view(1, own)
+    )
 
 
 def per_output(values: Tensor, factors: Tensor) -> Tensor:
@@ -206,7 +218,7 @@ class Wires:
         if kind is Kind.ADD and len(inputs) == 2 and shapes[0] == shapes[1] == shape:
             self._join(first, self._ids[inputs[1]])
             return first
-        if kind is Kind.RESHAPE and len(shape) == 2:
+        if kind is Kind.RESHAPE and len(shape) == 2 and len(first) and shape[1] % len(first) == 0:
             return first.repeat_interleave(shape[1] // len(first))
         return None
 
