@@ -31,6 +31,7 @@ _NO_CLAMP = (0, math.inf)
 _TYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 _P, _L, _F, _I = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int
 _FORWARD = (_P, _P, _P, _L, _L, _P, _P, _F, _I, _F, _P, _P, _P, _P, _F, _I)
+_AFFINE = (_P, _L, _P, _L, _L, _P, _P, _I, _F, _I)
 _BACKWARD = (_P, _P, _P, _P, _L, _L, _P, _P, _P, _I, _F, _P, _P, _P, _P, _I)
 
 
@@ -40,8 +41,13 @@ def kernels() -> Native:
     native = load(Path(__file__).with_name("norm_kernels.c"))
     if native.library is not None:
         for kind in _TYPES.values():
-            for name, arguments in (("forward", _FORWARD), ("backward", _BACKWARD)):
-                getattr(native.library, f"norm_{name}_{kind}").argtypes = arguments
+            for name, arguments in (
+                ("norm_forward", _FORWARD),
+                ("norm_backward", _BACKWARD),
+                ("affine", _AFFINE),
+            ):
+                getattr(native.library, f"{name}_{kind}").argtypes = arguments
+            getattr(native.library, f"affine_{kind}").restype = None
     return native
 
 
@@ -171,6 +177,20 @@ class _Norm(torch.autograd.Function):
             *ctx.clamp, dx, into, gradients[0], gradients[1],  # type: ignore[attr-defined]
         )  # fmt: skip
         return (dx, into, gradients[0], gradients[1], None, None, None, None, None)
+
+
+def affine(x: Tensor, scale: Tensor, shift: Tensor, clamp: tuple[int, float]) -> Tensor:
+    """The first channels of x (N, C, H, W), channels last, times `scale` plus `shift` (c <= C,), float32, and clamped.
+
+    clamp: (0, inf) for none, (1, inf) for ReLU, (2, top). For `kernels` that are there, without gradients.
+    """
+    n, stride, h, w = x.shape
+    y = torch.empty((n, len(scale), h, w), dtype=x.dtype, memory_format=torch.channels_last)
+    getattr(kernels().library, f"affine_{_TYPES[x.dtype]}")(
+        x.data_ptr(), stride, y.data_ptr(), n * h * w, len(scale), scale.data_ptr(), shift.data_ptr(), *clamp,
+        torch.get_num_threads(),
+    )  # fmt: skip
+    return y
 
 
 def _size(x: Tensor) -> tuple[int, int]:

@@ -279,4 +279,21 @@ int NAME(norm_backward)(const VALUE *dy, const VALUE *other, const VALUE *y, con
     return 0;
 }
 
+/* y = clamp(x * scale + shift), by channel. From one row of x to the next are `stride` values; y is without gaps. */
+void NAME(affine)(const VALUE *x, long stride, VALUE *y, long rows, long channels, const float *restrict scale,
+                  const float *restrict shift, int kind, float top, int threads) {
+    (void)threads; /* without OpenMP there is one */
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (long row = 0; row < rows; row++) {
+        const VALUE *restrict from = x + row * stride;
+        VALUE *restrict to = y + row * channels;
+#define LOOP(K) \
+    for (long c = 0; c < channels; c++) to[c] = STORE(clamped(LOAD(from[c]) * scale[c] + shift[c], K, top));
+        if (kind == 0) LOOP(0)
+        else if (kind == 1) LOOP(1)
+        else LOOP(2)
+#undef LOOP
+    }
+}
+
 #endif

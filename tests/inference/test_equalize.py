@@ -43,6 +43,14 @@ def test_the_answers_of_a_network_stay(name: str, network: Callable[..., nn.Modu
         )
 
 
+@pytest.mark.parametrize(("between", "maps"), [(nn.ReLU, 1), (nn.ReLU6, 0), (nn.Hardswish, 0)])
+def test_factors_pass_what_commutes_with_them_alone(between: type[nn.Module], maps: int) -> None:
+    """ReLU6 cuts off at 6, whatever the channel was divided by."""
+    images = torch.randn(16, 3, 8, 8)
+    recording = recorded(unequal(nn.Sequential(nn.Conv2d(3, 8, 1), between(), nn.Conv2d(8, 5, 1))), images)
+    assert equalize(recording, images) == maps
+
+
 def test_ranges_come_closer_and_the_original_is_untouched() -> None:
     model = unequal(nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 5, 1)))
     model[3].weight.data /= torch.logspace(0, 3, 5).view(-1, 1, 1, 1)  # type: ignore[union-attr,operator]

@@ -14,7 +14,9 @@ from torch import Tensor, fx
 
 from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, Workbench
 from convatlas.inference.engines.eager import DTYPES, in_precision
+from convatlas.inference.engines.growing import grow
 from convatlas.inference.graph import Kind, Recording, end_in_float32
+from convatlas.modules.norm import kernels
 
 # activation -> (oneDNN's name, its numbers)
 _FUSED: dict[Kind, tuple[str, list[float]]] = {
@@ -60,6 +62,8 @@ def packed(recording: Recording, precision: str, batch: int) -> fx.GraphModule:
     """The recording with fused, packed operations; `batch` is a hint for the packing, not a limit."""
     lowered = recording.copy()
     kept = end_in_float32(lowered) if precision == "bf16" else set()
+    if precision != "mixed" and kernels().serves(torch.get_num_threads()):
+        kept |= grow(lowered)
     for name, value in list(lowered.module.named_buffers()):
         if value.is_floating_point() and name not in kept and precision != "mixed":
             setattr(lowered.module, name, value.to(DTYPES[precision]))
