@@ -104,8 +104,11 @@ class Search:
             ]
             self._time(promising + more, seconds)
 
-    def attempt(self, plan: Plan, *, variant: bool = False) -> bool:
-        """Make a candidate and judge it; a variant of one that passed is judged on fewer images."""
+    def attempt(self, plan: Plan, *, variant: bool = False, least: float | None = None) -> bool:
+        """Make a candidate and judge it; a variant of one that passed is judged on fewer images.
+
+        least: the share of equal answers that it must reach, where that is not the bound's.
+        """
         if plan.precision == "int8" and not self.evidence.enough_for_int8:
             return False
         self.tell(f"{plan}: preparing and checking")
@@ -125,8 +128,8 @@ class Search:
             self._row(plan, f"failed: {type(error).__name__}: {text}")
             return False
         bounds = self.bounds[plan.precision]
-        if plan.refined:
-            bounds = Bounds(1.0 if bounds.agreement > 0 else 0.0, bounds.difference)
+        if least is not None:
+            bounds = Bounds(least, bounds.difference)
         verdict = judge(reference, answer, bounds)
         row = self._row(plan, f"not taken: {verdict.problem}" if verdict.problem else "", verdict)
         if verdict.problem is None:
@@ -217,15 +220,23 @@ class Search:
         except Exception as error:  # noqa: BLE001  as in `attempt`: it only costs this candidate
             self.report.notes.append(f"{plan}: not refined: {' '.join(str(error).split())[:200]}")
             return
+        bound = self.bounds[plan.precision].agreement
         note = (
-            "a refined plan must answer as float32 does on every image, those that it was calibrated on included: "
-            "of several tries one passes by luck"
+            "a refined plan must answer as float32 does on every image, those that it was calibrated on included, since of "
+            f"several tries one passes by luck; where none does, the nearest is taken from {_half_way(bound):.2%} on"
         )
         if finer and note not in self.report.notes:
             self.report.notes.append(note)
+        tried: dict[Plan, float] = {}
         for better in finer:
-            if self.attempt(better):
+            if self.attempt(better, least=1.0 if bound > 0 else 0.0):
                 return
+            row = self.report.rows[-1]
+            if row.plan == better and row.verdict is not None:
+                tried[better] = row.verdict.agreement
+        nearest = max(tried, key=lambda p: tried[p], default=None)
+        if nearest is not None and tried[nearest] >= _half_way(bound):
+            self.attempt(nearest, least=_half_way(bound))
 
     def _promising(self) -> list[Plan]:
         """The best two of each group, if the second is not hopelessly behind.
@@ -297,6 +308,11 @@ def fitting(model: nn.Module, example: Tensor) -> Tensor:
         what = f"{type(logits).__name__} {tuple(getattr(logits, 'shape', ()))}"
         raise MisuseError(f"the model must answer logits (N, classes), it answers {what}")
     return example.detach().float()
+
+
+def _half_way(agreement: float) -> float:
+    """Half of the answers that a bound lets differ: what is judged after several tries has to be better than it."""
+    return 1 - (1 - agreement) / 2
 
 
 def _filled(images: Tensor, batch: int) -> Tensor:

@@ -37,7 +37,7 @@ class Tiled:
 
     def __call__(self, images: Tensor) -> Tensor:
         size = self.plan.tile or -(-len(images) // self.plan.instances)
-        pieces = images.split(size)
+        pieces = (images,) if len(images) <= size else images.split(size)
         if len(pieces) == 1 or self._pool is None:
             found = [self._run(piece) for piece in pieces]
         else:
