@@ -13,6 +13,8 @@ from convatlas.errors import ConvAtlasError, MissingExtra, MisuseError
 FORMATS = (".svg", ".png", ".pdf")
 _CJK = re.compile("[\u3400-\u9fff]")
 _SIZE = re.compile(r'<svg[^>]*? width="([\d.]+)" height="([\d.]+)"')
+# for sans-serif: the converter's own, then what Linux, Windows and macOS bring
+_SANS_SERIF = (None, "DejaVu Sans", "Liberation Sans", "Noto Sans", "Segoe UI", "Arial", "Helvetica")
 _LARGEST = 16_000  # pixels a side; more than that few viewers open
 
 
@@ -58,10 +60,12 @@ def to_png(svg: str, scale: float = 2.0) -> bytes:
         import resvg_py
     except ModuleNotFoundError:
         raise MissingExtra("a converter to PNG (resvg-py)", "png") from None
-    _check_fonts(svg)
+    family = _check_fonts(svg)
     found = _SIZE.search(svg)
     longest = max(float(found[1]), float(found[2])) if found else 1.0
-    return bytes(resvg_py.svg_to_bytes(svg_string=svg, zoom=min(scale, _LARGEST / longest)))
+    return bytes(
+        resvg_py.svg_to_bytes(svg_string=svg, zoom=min(scale, _LARGEST / longest), sans_serif_family=family)
+    )
 
 
 def to_pdf(svg: str) -> bytes:
@@ -76,19 +80,25 @@ def to_pdf(svg: str) -> bytes:
     return bytes(typst.compile(f'{page}#image(bytes("{quoted}"), format: "svg")'.encode(), format="pdf"))
 
 
-def _check_fonts(svg: str) -> None:
-    """A converter leaves out, without a word, text that no font has: try one letter of each script first."""
-    letters = [("a", "no font", "fonts-dejavu-core")]
+def _check_fonts(svg: str) -> str | None:
+    """The family to take for sans-serif; ConvAtlasError where no font has the text.
+
+    A converter leaves out, without a word, text that no font has: one letter of each script is tried first. It does not
+    ask the system which font sans-serif is, so those that systems have are tried as well.
+    """
+    letters = [("a", "no sans-serif font", "fonts-dejavu-core")]
     if _CJK.search(svg):
         letters.append(("卷", "no font with Chinese characters", "fonts-noto-cjk"))
+    family = next((name for name in _SANS_SERIF if _draws("a", name)), None)
     for letter, what, package in letters:
-        if not _draws(letter):
+        if not _draws(letter, family):
             raise ConvAtlasError(
                 f"this machine has {what}, so a PNG would lack its text; install one (Debian: {package}) or write SVG"
             )
+    return family
 
 
-def _draws(letter: str) -> bool:
+def _draws(letter: str, family: str | None) -> bool:
     """Whether the letter leaves ink of its own: neither nothing nor the box of a missing character."""
     import resvg_py
 
@@ -96,7 +106,8 @@ def _draws(letter: str) -> bool:
         text = f'<text x="4" y="20" font-size="16" font-family="sans-serif">{content}</text>'
         return bytes(
             resvg_py.svg_to_bytes(
-                svg_string=f'<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28">{text}</svg>'
+                svg_string=f'<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28">{text}</svg>',
+                sans_serif_family=family,
             )
         )
 

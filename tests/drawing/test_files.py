@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import struct
 from pathlib import Path
 
@@ -23,6 +24,20 @@ def png() -> None:
         files._check_fonts("<svg></svg>")
     except ConvAtlasError as error:
         pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("png")
+def test_a_png_has_its_text(tmp_path: Path) -> None:
+    """The figure with its text and without differ in many pixels, whichever fonts a system has."""
+    image = pytest.importorskip("PIL.Image")
+    svg = figure(catalogue.network("lenet5"), theme="light")
+    without = re.sub(r"(<text[^>]*>)[^<]*", r"\1", svg)
+    with (
+        image.open(files.write(svg, tmp_path / "a.png")) as one,
+        image.open(files.write(without, tmp_path / "b.png")) as two,
+    ):
+        pairs = zip(one.convert("L").tobytes(), two.convert("L").tobytes(), strict=True)
+        assert sum(a != b for a, b in pairs) > 1000
 
 
 def test_draw_writes_an_svg_and_returns_its_path(tmp_path: Path) -> None:
@@ -89,7 +104,7 @@ def test_a_missing_converter_says_the_command_that_installs_it(
 
 def test_a_machine_without_fonts_is_told_instead_of_losing_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("resvg_py", reason="pip install 'convatlas[png]'")
-    monkeypatch.setattr(files, "_draws", lambda letter: letter == "a")
+    monkeypatch.setattr(files, "_draws", lambda letter, _family: letter == "a")
     files.to_png("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><text>a</text></svg>")
     with pytest.raises(ConvAtlasError, match=r"no font with Chinese characters.*fonts-noto-cjk"):
         files.to_png("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'><text>卷积</text></svg>")
