@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from convatlas.allocator import keep_memory
 from convatlas.errors import MisuseError
-from convatlas.inference.candidates import MODES, base_plans, finer_plans, parallel_plans, wanted_precisions
+from convatlas.inference.candidates import MODES, base_plans, parallel_plans, wanted_precisions
+from convatlas.inference.care import refine_until_it_agrees
 from convatlas.inference.checking import BOUNDS, ONE_OF, Bounds, Verdict, answers, judge
 from convatlas.inference.engines import Engine, Plan, Runner, Unsuitable, Workbench, engine, engines_for
 from convatlas.inference.engines.eager import frozen_copy, without_gradients
@@ -65,9 +66,8 @@ class Search:
         self.group = group or (lambda _plan: None)
         # None: made, judged and timed, then let go
         self.passed: dict[Plan, tuple[Tiled | None, Row]] = {}
-        self.calibrated: Tensor | None = (
-            None  # the model's answers to the images of the calibration, once asked for
-        )
+        # the model's answers to the images of the calibration, once asked for
+        self.calibrated: Tensor | None = None
 
     def begin(self, found: Evidence) -> None:
         """Answer the images in float32 eager, and set up the bench."""
@@ -146,9 +146,11 @@ class Search:
         elif plan.refined and self.evidence.calibration is not images:
             if self.calibrated is None:
                 self.calibrated = answers(without_gradients(self.model), self.evidence.calibration, 16)
-            return torch.cat([images, self.evidence.calibration]), torch.cat(
-                [self.reference, self.calibrated]
+            images, reference = (
+                torch.cat([images, self.evidence.calibration]),
+                [self.reference, self.calibrated],
             )
+            return images, torch.cat(reference)
         return images, self.reference[: len(images)]
 
     def _prover(self, plan: Plan) -> Proof:
@@ -203,40 +205,7 @@ class Search:
     def try_plan(self, one: Engine, plan: Plan) -> None:
         """The plan as it is; what misses its bounds, with more care."""
         if not self.attempt(plan):
-            self._with_care(one, plan)
-
-    def _with_care(self, one: Engine, plan: Plan) -> None:
-        """What answered otherwise too often: with weights rounded by least squares, then with layers in float32."""
-        # without enough images int8 is not even tried, and has no row
-        verdict = next((row.verdict for row in reversed(self.report.rows) if row.plan == plan), None)
-        judged = self.evidence.real and verdict is not None and verdict.problem is not None
-        if not judged or plan.precision not in one.refines or not self.evidence.enough_for_int8:
-            return
-        self.tell(f"{plan}: looking at which layers lose most")
-        try:
-            finer = finer_plans(
-                plan, self.bench.sensitivity(plan.precision), self.bounds[plan.precision].agreement
-            )
-        except Exception as error:  # noqa: BLE001  as in `attempt`: it only costs this candidate
-            self.report.notes.append(f"{plan}: not refined: {' '.join(str(error).split())[:200]}")
-            return
-        bound = self.bounds[plan.precision].agreement
-        note = (
-            "a refined plan must answer as float32 does on every image, those that it was calibrated on included, since of "
-            f"several tries one passes by luck; where none does, the nearest is taken from {_half_way(bound):.2%} on"
-        )
-        if finer and note not in self.report.notes:
-            self.report.notes.append(note)
-        tried: dict[Plan, float] = {}
-        for better in finer:
-            if self.attempt(better, least=1.0 if bound > 0 else 0.0):
-                return
-            row = self.report.rows[-1]
-            if row.plan == better and row.verdict is not None:
-                tried[better] = row.verdict.agreement
-        nearest = max(tried, key=lambda p: tried[p], default=None)
-        if nearest is not None and tried[nearest] >= _half_way(bound):
-            self.attempt(nearest, least=_half_way(bound))
+            refine_until_it_agrees(self, one, plan)
 
     def _promising(self) -> list[Plan]:
         """The best two of each group, if the second is not hopelessly behind.
@@ -308,11 +277,6 @@ def fitting(model: nn.Module, example: Tensor) -> Tensor:
         what = f"{type(logits).__name__} {tuple(getattr(logits, 'shape', ()))}"
         raise MisuseError(f"the model must answer logits (N, classes), it answers {what}")
     return example.detach().float()
-
-
-def _half_way(agreement: float) -> float:
-    """Half of the answers that a bound lets differ: what is judged after several tries has to be better than it."""
-    return 1 - (1 - agreement) / 2
 
 
 def _filled(images: Tensor, batch: int) -> Tensor:

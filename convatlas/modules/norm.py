@@ -118,9 +118,9 @@ class FusedNorm(nn.BatchNorm2d):
             and torch.is_grad_enabled()
             and x.device.type == "cpu"
             and x.dtype in _TYPES
+            and x.dim() == 4
             and x.is_contiguous(memory_format=torch.channels_last)
             and x.numel() > x.shape[1]
-            and x.dim() == 4
             and x.shape[1] == self.num_features
             and (residual is None or (residual.dtype == x.dtype and residual.shape == x.shape))
             and all(

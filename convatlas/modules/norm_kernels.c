@@ -56,11 +56,18 @@ static void share(long rows, long per, long *from, long *to) {
     if (*to > rows) *to = rows;
 }
 
-/* add the lanes of a block to the channels' sums, and begin anew */
+/* add the two lanes of a block, one behind the other, to the channels' two sums, and begin anew */
 static void flush(float *lanes, long span, double *sums, long channels) {
-    for (long i = 0; i < span; i += channels)
-        for (long c = 0; c < channels; c++) sums[c] += lanes[i + c];
-    memset(lanes, 0, span * sizeof(float));
+    for (int which = 0; which < 2; which++)
+        for (long i = 0; i < span; i += channels)
+            for (long c = 0; c < channels; c++) sums[which * channels + c] += lanes[which * span + i + c];
+    memset(lanes, 0, 2 * span * sizeof(float));
+}
+
+/* add the two sums of all threads to those of the first, in the threads' order: the same bits each time */
+static void join(double *sums, long channels) {
+    for (long t = 1; t < omp_get_num_threads(); t++)
+        for (long i = 0; i < 2 * channels; i++) sums[i] += sums[2 * t * channels + i];
 }
 
 /* a value a channel, repeated over the span */
@@ -168,7 +175,6 @@ int NAME(norm_forward)(const VALUE *x, const VALUE *residual, VALUE *y, long row
     /* deviations from some value of the channel: squares of a large mean would swallow a small variance */
     for (long i = 0; i < span; i++) center[i] = LOAD(x[i % channels]);
     memset(lanes + 3 * span, 0, (size_t)threads * 2 * span * sizeof(float));
-    int used = 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         int t = omp_get_thread_num();
@@ -184,16 +190,15 @@ int NAME(norm_forward)(const VALUE *x, const VALUE *residual, VALUE *y, long row
                 first[i] += d;
                 second[i] += d * d;
             }
-            if (++count % BLOCK == 0) flush(first, span, total, channels), flush(second, span, total + channels, channels);
+            if (++count % BLOCK == 0) flush(first, span, total, channels);
         }
-        flush(first, span, total, channels), flush(second, span, total + channels, channels);
+        flush(first, span, total, channels);
 #pragma omp barrier
 #pragma omp single
         {
-            used = omp_get_num_threads();
+            join(sums, channels);
             for (long c = 0; c < channels; c++) {
-                double s = 0, q = 0;
-                for (int u = 0; u < used; u++) s += sums[2 * (size_t)u * channels + c], q += sums[(2 * (size_t)u + 1) * channels + c];
+                double s = sums[c], q = sums[channels + c];
                 double m = s / rows, v = q / rows - m * m;
                 if (v < 0) v = 0;
                 mean[c] = (float)(m + center[c]);
@@ -236,7 +241,6 @@ int NAME(norm_backward)(const VALUE *dy, const VALUE *other, const VALUE *y, con
     float *center = lanes, *scale = lanes + span, *slope = lanes + 2 * span, *shift = lanes + 3 * span;
     spread(mean, center, channels, span);
     memset(lanes + 4 * span, 0, (size_t)threads * 2 * span * sizeof(float));
-    int used = 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         int t = omp_get_thread_num();
@@ -248,16 +252,15 @@ int NAME(norm_backward)(const VALUE *dy, const VALUE *other, const VALUE *y, con
             long n = (to - row < per ? to - row : per) * channels, at = row * channels;
             NAME(sums)(dy + at, other ? other + at : NULL, y + at, x + at, kept ? kept + at : NULL, n, center, first,
                        second, kind, top);
-            if (++count % BLOCK == 0) flush(first, span, total, channels), flush(second, span, total + channels, channels);
+            if (++count % BLOCK == 0) flush(first, span, total, channels);
         }
-        flush(first, span, total, channels), flush(second, span, total + channels, channels);
+        flush(first, span, total, channels);
 #pragma omp barrier
 #pragma omp single
         {
-            used = omp_get_num_threads();
+            join(sums, channels);
             for (long c = 0; c < channels; c++) {
-                double s = 0, q = 0;
-                for (int u = 0; u < used; u++) s += sums[2 * (size_t)u * channels + c], q += sums[(2 * (size_t)u + 1) * channels + c];
+                double s = sums[c], q = sums[channels + c];
                 double k = (double)weight[c] * inverse[c];
                 dbias[c] = (float)s;
                 dweight[c] = (float)(q * inverse[c]);

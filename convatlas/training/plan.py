@@ -122,8 +122,9 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
 def fixed(model: nn.Module, recipe: Recipe, device: torch.device, batch: int) -> Plan:
     """The plan of a deterministic run: by what the machine is, never by a clock, so that equal machines agree.
 
-    bf16, thin and fused kernels where there are units and a compiler for them, replicas of one thread where the batch allows (threads that
-    wait for each other lose most on a shared machine), nothing compiled unless asked; otherwise the plain loop.
+    bf16, thin and fused kernels where there are units and a compiler for them, replicas of one thread where the batch
+    allows (threads that wait for each other lose most on a shared machine), nothing compiled by torch unless asked;
+    otherwise the plain loop.
     """
     plans = [p for p in candidates(model, recipe, device, batch) if not p.compile or recipe.compile == "on"]
     fast = [p for p in plans if p.precision == "bf16"]

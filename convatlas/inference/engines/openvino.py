@@ -114,6 +114,8 @@ def compiled_runner(source: Any, plan: Plan, shape: tuple[int, ...]) -> Runner:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
             own.input, own.output = own.request.get_input_tensor().data, own.request.get_output_tensor().data
+        if images.shape != own.input.shape:  # numpy would repeat one image for all
+            raise ValueError(f"compiled for {own.input.shape}, received {tuple(images.shape)}")
         # into the request's own memory: to hand over other memory each time costs more than the copy, 0.08 ms of 1.6
         own.input[:] = images.numpy()
         own.request.infer()
