@@ -88,3 +88,29 @@ def test_what_others_read_as_well_stays_a_concatenation() -> None:
         assert also is False or len(recording.nodes(Kind.CONCAT)) == count
         with torch.no_grad():
             torch.testing.assert_close(recording.module(x), model(x))
+
+
+class Pairs(nn.Module):
+    """Two pieces at once, then two more behind them, of different widths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces = nn.ModuleList(nn.Conv2d(3, width, 1) for width in (2, 3, 4, 5))
+        self.norm, self.last = nn.BatchNorm2d(5), nn.Conv2d(14, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b, c, d = (piece(x) for piece in self.pieces)
+        first = torch.relu(self.norm(torch.cat([a, b], 1)))
+        return self.last(torch.cat([a, b, c, d], 1)).mean((2, 3)) + first.mean((1, 2, 3)).unsqueeze(1)
+
+
+def test_several_pieces_at_once_lie_one_behind_the_other() -> None:
+    torch.manual_seed(0)
+    model, x = fill(Pairs()), torch.randn(2, 3, 6, 6)
+    recording = record(model, x)
+    simplify(recording)
+    assert grow(recording)
+    recording.finish()
+    assert not recording.nodes(Kind.CONCAT)
+    with torch.no_grad():
+        torch.testing.assert_close(recording.module(x), model(x))
