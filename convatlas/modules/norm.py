@@ -1,7 +1,8 @@
-"""Batch norm, the addition of a shortcut and ReLU in one pass over memory, for training on CPUs.
+"""Batch norm, the addition of a shortcut and ReLU in one pass over memory, for training.
 
-`fuse` rewrites a built model: the same parameters under the same names, the same function, norm_kernels.c for what it
-can do: training, channels last, float32 or bf16. Everything else runs as torch has it.
+`fuse` rewrites a built model: the same parameters under the same names, the same function; norm_kernels.c on CPUs and
+norm_triton.py on GPUs for what they can do: training, channels last, float32 or bf16. Everything else runs as torch has
+it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 import math
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import torch
@@ -49,6 +51,27 @@ def kernels() -> Native:
                 getattr(native.library, f"{name}_{kind}").argtypes = arguments
             getattr(native.library, f"affine_{kind}").restype = None
     return native
+
+
+@cache
+def gpu_kernels() -> ModuleType | None:
+    """The GPU's kernels; None where there is no CUDA device of compute capability 7 or no Triton to compile them."""
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() < (7, 0):
+        return None
+    try:
+        from convatlas.modules import norm_triton
+    except ImportError:
+        return None
+    return norm_triton
+
+
+def unfused(device: torch.device, threads: int = 1) -> str | None:
+    """Why there are no kernels for a device, of whose CPU a caller has so many threads; None where there are."""
+    if device.type == "cpu":
+        return None if kernels().serves(threads) else kernels().problem or "the compiler knows no OpenMP"
+    if device.type == "cuda":
+        return None if gpu_kernels() else "no Triton (torch's CUDA builds bring it), or a GPU older than its kernels"
+    return f"there are none for {device.type}"
 
 
 def norms(model: nn.Module) -> list[str]:
@@ -116,7 +139,6 @@ class FusedNorm(nn.BatchNorm2d):
         return (
             self.training
             and torch.is_grad_enabled()
-            and x.device.type == "cpu"
             and x.dtype in _TYPES
             and x.dim() == 4
             and x.is_contiguous(memory_format=torch.channels_last)
@@ -128,7 +150,7 @@ class FusedNorm(nn.BatchNorm2d):
                 for t in (self.weight, self.bias, self.running_mean)
             )
             and not torch.compiler.is_compiling()
-            and kernels().library is not None
+            and (kernels().library if x.device.type == "cpu" else x.is_cuda and gpu_kernels()) is not None
         )
 
     def _usual(self, x: Tensor, residual: Tensor | None) -> Tensor:
@@ -149,12 +171,19 @@ class _Norm(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         if residual is not None:
             residual = residual.contiguous(memory_format=torch.channels_last)
-        y, found = torch.empty_like(x), torch.empty(2, x.shape[1])
-        _call(
-            "forward", x, x, residual, y, *_size(x), weight, bias, eps, *clamp, found[0], found[1], mean, variance,
-            momentum,
-        )  # fmt: skip
-        ctx.save_for_backward(x, y if clamp[0] else x, weight, found)
+        y, found = torch.empty_like(x), torch.empty(2, x.shape[1], device=x.device)
+        if x.is_cuda:
+            with torch.cuda.device(x.device):
+                gpu_kernels().forward(  # type: ignore[union-attr]
+                    x, residual, y, weight, bias, eps, clamp, found, (mean, variance), momentum
+                )
+        else:
+            _call(
+                "forward", x, x, residual, y, *_size(x), weight, bias, eps, *clamp, found[0], found[1], mean, variance,
+                momentum,
+            )  # fmt: skip
+        # a GPU makes the clamp's input again from x, unless a residual was added to it
+        ctx.save_for_backward(x, y if clamp[0] and (residual is not None or not x.is_cuda) else x, weight, bias, found)
         ctx.clamp, ctx.residual = clamp, residual is not None  # type: ignore[attr-defined]
         ctx.set_materialize_grads(False)
         return y, y.detach()
@@ -162,7 +191,8 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, dy: Tensor | None, other: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, y, weight, found = ctx.saved_tensors  # type: ignore[attr-defined]
+        x, y, weight, bias, found = ctx.saved_tensors  # type: ignore[attr-defined]
+        clamp, residual = ctx.clamp, ctx.residual  # type: ignore[attr-defined]
         if dy is None:
             dy, other = other, None
         if dy is None:
@@ -170,12 +200,18 @@ class _Norm(torch.autograd.Function):
         dy = dy.contiguous(memory_format=torch.channels_last)
         if other is not None:
             other = other.contiguous(memory_format=torch.channels_last)
-        dx, gradients = torch.empty_like(x), torch.empty(2, x.shape[1])
-        into = torch.empty_like(x) if ctx.residual else None  # type: ignore[attr-defined]
-        _call(
-            "backward", x, dy, other, y, x, *_size(x), weight, found[0], found[1],
-            *ctx.clamp, dx, into, gradients[0], gradients[1],  # type: ignore[attr-defined]
-        )  # fmt: skip
+        dx, gradients = torch.empty_like(x), torch.empty(2, x.shape[1], device=x.device)
+        into = torch.empty_like(x) if residual else None
+        if x.is_cuda:
+            with torch.cuda.device(x.device):
+                gpu_kernels().backward(  # type: ignore[union-attr]
+                    dy, other, x, y if residual else None, weight, bias, found, clamp, dx, into, gradients
+                )
+        else:
+            _call(
+                "backward", x, dy, other, y, x, *_size(x), weight, found[0], found[1], *clamp, dx, into, gradients[0],
+                gradients[1],
+            )  # fmt: skip
         return (dx, into, gradients[0], gradients[1], None, None, None, None, None)
 
 

@@ -23,10 +23,14 @@ class Average:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         mine, theirs = _floats(self.model), _floats(model)
         torch._foreach_lerp_(mine, theirs, 1 - decay)  # the same call as torch.optim.swa_utils
-        for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
-            if not own.is_floating_point():
-                own.copy_(other)
+        counts = [_counts(m) for m in (self.model, model)]
+        if counts[0]:
+            torch._foreach_copy_(*counts)
 
 
 def _floats(model: nn.Module) -> list[Tensor]:
     return [t.detach() for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
+
+
+def _counts(model: nn.Module) -> list[Tensor]:
+    return [b for b in model.buffers() if not b.is_floating_point()]

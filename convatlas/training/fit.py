@@ -138,7 +138,7 @@ def _fit(
         plan = Plan.from_dict(old["plan"])  # type: ignore[arg-type]
         measured: dict[str, float] = {}
         check_same(folder, old, net, source)  # type: ignore[arg-type]
-        check_kernels(plan, recipe, logs)
+        check_kernels(plan, recipe, worker.device, logs)
         if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1:
             torch.set_num_threads(plan.threads)
     else:

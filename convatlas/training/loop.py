@@ -136,9 +136,8 @@ class Loop:
         set_lr(self.optimizer, lr)
         moment = Moment(self.seed + (self.worker.rank << 32), state.epoch, state.batch)
         loss, correct = self.stepper.gradients(batch.images, batch.labels, moment)
-        sums += torch.stack(
-            [loss.double(), correct.double(), loss.new_tensor(len(batch.images), dtype=torch.float64)]
-        )
+        sums[:2] += torch.stack([loss.double(), correct.double()])
+        sums[2] += len(batch.images)  # no copy to a GPU: its queue would wait for that
         state.step += 1
         state.images += len(batch.images) * self.worker.world
         if loss.device.type == "cpu" or state.step % _CHECK_EVERY == 0:

@@ -27,6 +27,8 @@ _LEAST_TURNS, _MOST_TURNS = 4, 16
 # compiling takes a minute a plan, on a CPU two, and gained nothing there: only for a run for which the plain loop
 # would take so many seconds
 _LONG = {"cuda": 1200.0, "cpu": 7200.0}
+# a run that the plain loop does in so many seconds is over before a measurement has paid
+_SHORT = {"cuda": 20.0}
 # a step of the plain loop that takes longer is measured on a part of the batch: the ratio is the same
 _STEP_SECONDS = 0.2
 
@@ -47,8 +49,9 @@ def choose(
     so that what else the machine does falls on all alike; each counts with its best turn, which other programs
     disturbed least. The plain float32 loop is always among them, and what is taken beat it turn by turn.
 
-    Nothing is measured without a choice, nor where the run is to be deterministic, nor on a CPU that has more to do
-    than cores: there the clock tells of the others, and what is known to be best on this kind of machine is taken.
+    Nothing is measured without a choice, nor where the run is to be deterministic, nor where a GPU does all of it in
+    seconds, nor on a CPU that has more to do than cores: there the clock tells of the others. What is known to be best
+    on this kind of machine is taken then.
     """
     usual = fixed(model, recipe, device, len(images))
     if recipe.deterministic or (device.type == "cpu" and _busy()):
@@ -67,7 +70,8 @@ def choose(
 
     add(plans[0])
     try:
-        few = min(len(images), 8)
+        # a GPU chooses its kernels anew for each size of batch, which takes longer than the whole batch does
+        few = len(images) if device.type == "cuda" else min(len(images), 8)
         while True:  # what a step costs whatever the batch must not hide what a picture costs
             once = min(_time(steppers[plans[0]], images[:few], labels[:few], turn) for turn in range(2))
             if once > _STEP_SECONDS / 4 or few == len(images):
@@ -76,6 +80,8 @@ def choose(
         fit = max(few, min(len(images), int(few * _STEP_SECONDS / once)))
         images, labels = images[:fit], labels[:fit]
         whole = pictures * once / few
+        if whole < _SHORT.get(device.type, 0.0) and recipe.compile == "auto":
+            return usual, {}
         if whole < _LONG.get(device.type, math.inf) and recipe.compile == "auto":
             plans = [p for p in plans if not p.compile]  # importing the compiler alone takes seconds
         for plan in plans[1:]:
@@ -87,9 +93,12 @@ def choose(
                 try:
                     seconds = _time(stepper, images, labels, turn)
                 except Exception:
-                    if not plan.compile or plan == plans[0]:
+                    if plan == plans[0] or not (plan.compile or device.type == "cuda"):
                         raise
-                    del steppers[plan], turns[plan]  # no compiler here, or one that cannot: not a plan then
+                    # no compiler here, or one that cannot, or a GPU's memory is full: not a plan then
+                    stepper.close()
+                    del steppers[plan], turns[plan]
+                    _empty(device)
                     continue
                 if turn:  # the first turn meets cold caches and compilers
                     turns[plan].append(seconds)
@@ -98,10 +107,12 @@ def choose(
             if turn >= 2:  # who is far behind need not go on
                 limit = 1.5 * min(min(t) for t in turns.values())
                 stay = (plans[0], usual)
-                steppers = {p: s for p, s in steppers.items() if min(turns[p]) <= limit or p in stay}
+                for plan in [p for p in steppers if min(turns[p]) > limit and p not in stay]:
+                    steppers.pop(plan).close()
     finally:
         for stepper in all_of_them:
             stepper.close()
+        _empty(device)
         torch.set_num_threads(threads)
         model.load_state_dict(kept)
         for p in model.parameters():
@@ -119,7 +130,7 @@ def _winner(turns: Mapping[Plan, Sequence[float]], plain: Plan, usual: Plan) -> 
 
     best = {p: min(t) for p, t in turns.items() if beats_plain(p)}
     # known to be faster on such a machine: its best turn suffices
-    if min(turns[usual]) < MARGIN * min(turns[plain]):
+    if usual in turns and min(turns[usual]) < MARGIN * min(turns[plain]):
         best[usual] = min(turns[usual])
     if not best:
         return plain
@@ -147,11 +158,19 @@ def _time(stepper: Stepper, images: Tensor, labels: Tensor, turn: int) -> float:
     for task in stepper.tasks:
         task.train()
     with stepper.threads():
+        if turn == 0 and stepper.plan.graphs:  # recorded when a shape comes for the second time
+            stepper.gradients(images, labels, Moment(0, 0, turn))
         _wait(stepper.device)
         start = time.perf_counter()
         stepper.gradients(images, labels, Moment(0, 0, turn))
         _wait(stepper.device)
         return time.perf_counter() - start
+
+
+def _empty(device: torch.device) -> None:
+    """Give back what the candidates held: the run's own stepper needs the room."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _wait(device: torch.device) -> None:

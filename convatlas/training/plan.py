@@ -23,8 +23,8 @@ from convatlas.training.recipe import Recipe
 class Plan:
     """precision: float32 or bf16 (float32 weights, bf16 arithmetic). replicas: threads that share a batch.
 
-    fused: batch norm, the addition of shortcuts and ReLU in one kernel. graphs: what is compiled runs as CUDA graphs, one
-    launch for all its kernels.
+    fused: batch norm, the addition of shortcuts and ReLU in one kernel. graphs: forward and backward pass are one CUDA
+    graph, one launch for all their kernels. compile: by torch.compile.
     """
 
     precision: str = "float32"
@@ -48,7 +48,9 @@ class Plan:
         else:
             parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
         if self.compile:
-            parts.append("compiled, CUDA graphs" if self.graphs else "compiled")
+            parts.append("compiled")
+        if self.graphs:
+            parts.append("one CUDA graph")
         return ", ".join(parts)
 
     def to_dict(self) -> dict[str, object]:
@@ -92,12 +94,10 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
         precisions = [recipe.precision]
     layouts = {"auto": [False, True], "on": [True], "off": [False]}[recipe.channels_last]
     compiled = {"auto": [False, True], "on": [True], "off": [False]}[recipe.compile]
+    if device.type == "cuda":
+        return _on_gpu(model, recipe, precisions, layouts, compiled)
     if device.type != "cpu":
-        plans = [Plan(p, c, compile=k) for p in precisions for c in layouts for k in compiled]
-        if device.type == "cuda" and compiled[-1]:
-            # launches are what small networks and batches wait for: the fastest arithmetic without them, too
-            plans.append(Plan(precisions[-1], layouts[-1], compile=True, graphs=True))
-        return plans
+        return [Plan(p, c, compile=k) for p in precisions for c in layouts for k in compiled]
     plans = [Plan(precisions[0], layouts[0], compile=compiled[0], threads=threads)]
     splits = [1] if recipe.deterministic and draws(model) else _splits(recipe, threads, batch)
     convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())
@@ -119,16 +119,37 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
     return list(dict.fromkeys(plans))
 
 
+def _on_gpu(
+    model: nn.Module, recipe: Recipe, precisions: list[str], layouts: list[bool], compiled: list[bool]
+) -> list[Plan]:
+    """The plain loop, then the fastest arithmetic with and without each of what may pay: graphs, fused kernels, compiling.
+
+    Workers that add up gradients on the way, and batches in several parts, do without graphs.
+    """
+    from convatlas.modules.norm import gpu_kernels, norms
+
+    alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+    plans = [Plan(precisions[0], layouts[0], compile=compiled[0])]
+    fusable = bool(norms(model)) and layouts[-1] and gpu_kernels() is not None
+    for graphs in [False, True] if alone and recipe.accumulate == 1 else [False]:
+        if not compiled[0]:
+            for joined in [False, True] if fusable else [False]:
+                plans.append(Plan(precisions[-1], layouts[-1], fused=joined, graphs=graphs))
+        if compiled[-1]:
+            plans.append(Plan(precisions[-1], layouts[-1], compile=True, graphs=graphs))
+    return list(dict.fromkeys(plans))
+
+
 def fixed(model: nn.Module, recipe: Recipe, device: torch.device, batch: int) -> Plan:
     """The plan of a deterministic run: by what the machine is, never by a clock, so that equal machines agree.
 
-    bf16, thin and fused kernels where there are units and a compiler for them, replicas of one thread where the batch
-    allows (threads that wait for each other lose most on a shared machine), nothing compiled by torch unless asked;
-    otherwise the plain loop.
+    bf16, thin and fused kernels where there are units and a compiler for them, CUDA graphs on a GPU, replicas of one thread
+    where the batch allows (threads that wait for each other lose most on a shared machine), nothing compiled by torch
+    unless asked; otherwise the plain loop.
     """
     plans = [p for p in candidates(model, recipe, device, batch) if not p.compile or recipe.compile == "on"]
     fast = [p for p in plans if p.precision == "bf16"]
-    return max(fast, key=lambda p: (p.thin, p.fused, p.channels_last, p.replicas)) if fast else plans[0]
+    return max(fast, key=lambda p: (p.thin, p.fused, p.graphs, p.channels_last, p.replicas)) if fast else plans[0]
 
 
 def _splits(recipe: Recipe, threads: int, batch: int) -> list[int]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import torch
+
 from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.define.serialize import network_to_dict
 from convatlas.errors import ConvAtlasError, MisuseError
-from convatlas.modules.norm import kernels
+from convatlas.modules.norm import unfused
 from convatlas.training import checkpoint
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Loop
@@ -34,9 +36,9 @@ def check_same(folder: RunFolder, record: Json, network: Network, source: DataSo
         )
 
 
-def check_kernels(plan: Plan, recipe: Recipe, logs: Logs) -> None:
+def check_kernels(plan: Plan, recipe: Recipe, device: torch.device, logs: Logs) -> None:
     """Say that fused kernels of the run's plan are not there now; ConvAtlasError where the bits were promised."""
-    problem = kernels().problem if plan.fused else None
+    problem = unfused(device) if plan.fused else None
     if problem is None:
         return
     if recipe.deterministic:

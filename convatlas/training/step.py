@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -15,6 +16,7 @@ from convatlas.data.augment import augment
 from convatlas.data.pixels import normalize
 from convatlas.data.randomness import batch_generator, mix
 from convatlas.define.preprocessing import Preprocessing
+from convatlas.training.captured import Captured, key
 from convatlas.training.objective import loss_of, right
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
@@ -78,8 +80,11 @@ class Stepper:
         copies = [lowered, *(share(lowered, parameters=False) for _ in range(plan.replicas - 1))]
         self.tasks: list[nn.Module] = [Task(copy, recipe, plan.channels_last) for copy in copies]
         if plan.compile:
-            mode = "reduce-overhead" if plan.graphs else None
-            self.tasks = [torch.compile(task, mode=mode) for task in self.tasks]  # type: ignore[misc]
+            self.tasks = [torch.compile(task) for task in self.tasks]  # type: ignore[misc]
+        self.captured: Captured | None = None
+        # of the last step: a graph is recorded when a shape comes twice in a row, not for a batch of its own size
+        self.seen: tuple[object, ...] | None = None
+        self.capturing = plan.graphs and device.type == "cuda" and recipe.accumulate == 1
         self.pool = ThreadPoolExecutor(plan.replicas - 1, "replica") if plan.replicas > 1 else None
         self.generators = [torch.Generator(device=device) for _ in self.tasks]
         self.parameters = [[p for p in task.parameters() if p.requires_grad] for task in self.tasks]
@@ -100,9 +105,10 @@ class Stepper:
                 torch.set_num_threads(before)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads; let go of a recorded graph's memory."""
         if self.pool is not None:
             self.pool.shutdown()
+        self.captured = None
 
     def gradients(self, images: Tensor, labels: Tensor, moment: Moment) -> Result:
         """Leave the batch's mean gradient in `.grad`; (summed loss, number right), on the device.
@@ -155,12 +161,39 @@ class Stepper:
         )  # fmt: skip
         quiet = nullcontext() if last else getattr(task, "no_sync", nullcontext)()
         with quiet:
-            with self.autocast():
-                loss, correct = task(inputs, targets)
-            share = len(images) / whole
-            (loss if share == 1 else loss * share).backward()
+            loss, correct = self._recorded(inputs, targets) or self._learn(
+                task, inputs, targets, len(images) / whole
+            )
         # a graph's next run writes over its results
-        return loss.detach() * len(images), correct.clone() if self.plan.graphs else correct
+        return loss * len(images), correct.clone() if self.captured is not None else correct
+
+    def _learn(self, task: nn.Module, inputs: Tensor, targets: Tensor, share: float = 1.0) -> Result:
+        """Forward and backward: mean loss, number right; the gradient is that of a share of the loss."""
+        with self.autocast():
+            loss, correct = task(inputs, targets)
+        (loss if share == 1 else loss * share).backward()
+        return loss.detach(), correct
+
+    def _recorded(self, inputs: Tensor, targets: Tensor) -> Result | None:
+        """The same by a CUDA graph; None where there is none for these shapes."""
+        if not self.capturing:
+            return None
+        if self.captured is None or not self.captured.suits(inputs, targets):
+            before, self.seen = self.seen, key(inputs, targets)
+            if self.seen != before:
+                return None
+            self.captured = None  # its memory may be needed for the next
+            task = self.tasks[0]
+            try:
+                self.captured = Captured(
+                    lambda x, y: self._learn(task, x, y), inputs, targets, self.parameters[0], list(task.buffers())
+                )
+            except RuntimeError as error:
+                self.capturing = False
+                reason = str(error).partition("\n")[0]
+                warnings.warn(f"no CUDA graph, so kernels are launched one by one: {reason}", RuntimeWarning, stacklevel=2)
+                return None
+        return self.captured(inputs, targets)
 
     def _memory(self, replica: int, images: Tensor) -> Tensor:
         """Floats for the input of a step: those of this task's last one, whose backward pass is done."""

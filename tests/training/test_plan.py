@@ -12,7 +12,7 @@ from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.define.preprocessing import NAMED
 from convatlas.errors import ConvAtlasError
-from convatlas.modules import build
+from convatlas.modules import build, norm
 from convatlas.modules.norm import kernels
 from convatlas.native import Native
 from convatlas.networks import catalogue
@@ -126,37 +126,38 @@ def test_a_plan_must_win_turn_by_turn_to_be_taken(network: Network, monkeypatch:
     assert chosen({"plain": [1.0, 3.0, 1.0], "other": [0.8, 2.4, 0.8]}) == "other"
 
 
-def test_a_gpu_tries_cuda_graphs_once_and_only_where_compiling_is_allowed(
+def test_a_gpu_tries_graphs_fused_kernels_and_compiling_on_the_fastest_arithmetic(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(plan, "has_bf16", lambda device: True)
+    monkeypatch.setattr(norm, "gpu_kernels", lambda: norm)
     model, recipe = build(catalogue.network("resnet20")), dataclasses.replace(RECIPE, deterministic=False)
     cuda = torch.device("cuda")
-    graphs = [p for p in candidates(model, recipe, cuda, 128) if p.graphs]
-    assert graphs == [Plan("bf16", True, compile=True, graphs=True)]
-    assert "CUDA graphs" in graphs[0].describe()
-    assert Plan.from_dict(graphs[0].to_dict()) == graphs[0]
-    assert not any(p.graphs for p in candidates(model, dataclasses.replace(recipe, compile="off"), cuda, 128))
+    found = candidates(model, recipe, cuda, 128)
+    assert found[0] == Plan()
+    ways = {(p.fused, p.graphs, p.compile) for p in found[1:]}
+    assert ways == {(f, g, c) for f in (False, True) for g in (False, True) for c in (False, True) if not (f and c)}
+    assert {(p.precision, p.channels_last) for p in found[1:]} == {("bf16", True)}
+    assert all("CUDA graph" in p.describe() for p in found if p.graphs)
+    assert all(Plan.from_dict(p.to_dict()) == p for p in found)
+    assert not any(p.compile for p in candidates(model, dataclasses.replace(recipe, compile="off"), cuda, 128))
+    assert all(p.compile for p in candidates(model, dataclasses.replace(recipe, compile="on"), cuda, 128))
+    # parts of a batch add to what a graph would write anew
+    assert not any(p.graphs for p in candidates(model, dataclasses.replace(recipe, accumulate=2), cuda, 128))
     assert not any(p.graphs for p in candidates(model, recipe, CPU, 128))
     # by what the machine is alone, nothing is compiled
-    assert not fixed(model, RECIPE, cuda, 128).compile
+    best = fixed(model, RECIPE, cuda, 128)
+    assert (best.fused, best.graphs, best.compile) == (True, True, False)
 
 
-def test_a_plan_with_cuda_graphs_asks_torch_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    modes: list[object] = []
-
-    def compile_(task: torch.nn.Module, *, mode: str | None = None) -> torch.nn.Module:
-        modes.append(mode)
-        return task
-
-    monkeypatch.setattr(torch, "compile", compile_)
+def test_a_plan_with_graphs_runs_without_them_where_there_are_none() -> None:
     images, labels = torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64)
-    for graphs in (False, True):
-        model = build(catalogue.network("resnet20"))
-        made = Stepper(model, RECIPE, Plan(compile=True, graphs=graphs), NAMED["cifar"], 10, CPU)
+    model = build(catalogue.network("resnet20"))
+    made = Stepper(model, RECIPE, Plan(graphs=True), NAMED["cifar"], 10, CPU)
+    for _ in range(3):
         _, right = made.gradients(images, labels, Moment(0, 0, 0))
         assert 0 <= int(right) <= 4
-    assert modes == [None, "reduce-overhead"]
+    assert made.captured is None
 
 
 def test_a_short_run_does_not_even_look_at_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,13 +186,13 @@ def test_fused_kernels_that_are_gone_at_resume_are_told_and_stop_a_deterministic
         pytest.skip(f"no compiled kernels: {kernels().problem}")
     short = dataclasses.replace(RECIPE, epochs=1)
     fit(network, source, short, out=tmp_path, seed=1)
-    monkeypatch.setattr(resuming, "kernels", lambda: Native(None, "no C compiler was found"))
+    monkeypatch.setattr(norm, "kernels", lambda: Native(None, "no C compiler was found"))
     with pytest.raises(ConvAtlasError, match="no C compiler was found"):
         fit(network, source, short, out=tmp_path, seed=1, resume=True)
     said: list[str] = []
     logs = Logs()
     monkeypatch.setattr(logs, "say", said.append)
-    resuming.check_kernels(Plan(fused=True), dataclasses.replace(short, deterministic=False), logs)
-    resuming.check_kernels(Plan(), short, logs)
+    resuming.check_kernels(Plan(fused=True), dataclasses.replace(short, deterministic=False), CPU, logs)
+    resuming.check_kernels(Plan(), short, CPU, logs)
     assert len(said) == 1
     assert "no C compiler was found" in said[0]
