@@ -94,8 +94,9 @@ def spread(values: Sequence[float]) -> str:
 
 def machine() -> str:
     """The machine and the versions, for a report."""
+    gpu = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
     return (
-        f"{processor()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} threads; Python {platform.python_version()}, "
+        f"{gpu}{processor()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} threads; Python {platform.python_version()}, "
         f"torch {torch.__version__}; load average {load()}; "
         f"OMP_WAIT_POLICY {os.environ.get('OMP_WAIT_POLICY', 'as is')}"
     )

@@ -22,8 +22,10 @@ from convatlas.fetch import cache_dir
 from convatlas.inference.timing import once
 from convatlas.machine import machine
 
-SIZES = (1024, 2048)
-COPIED = 128 << 20  # bytes: more than any cache
+# sides of the products, and bytes of the copy: a GPU's units need more to be busy, and its cache is larger
+SIZES = {"cuda": (2048, 8192)}
+COPIED = {"cuda": 1 << 30}
+_SIZES, _COPIED = (1024, 2048), 128 << 20
 KEPT_SECONDS = 24 * 3600
 
 
@@ -80,7 +82,8 @@ def _best(earlier: Ceiling, now: Ceiling) -> Ceiling:
 def _product(device: torch.device, dtype: torch.dtype, seconds: float) -> float | None:
     """Best mult-adds a second of square products; None where torch cannot."""
     best = 0.0
-    for size in SIZES:
+    sizes = SIZES.get(device.type, _SIZES)
+    for size in sizes:
         try:
             if dtype is torch.int8:
                 a, b = (torch.randint(-9, 9, (size, size), dtype=dtype, device=device) for _ in "ab")
@@ -88,16 +91,17 @@ def _product(device: torch.device, dtype: torch.dtype, seconds: float) -> float 
             else:
                 a, b = (torch.randn(size, size, dtype=dtype, device=device) for _ in "ab")
                 call = lambda a=a, b=b: torch.mm(a, b)  # noqa: E731
-            best = max(best, size**3 / _fastest(call, device, seconds / len(SIZES)))
+            best = max(best, size**3 / _fastest(call, device, seconds / len(sizes)))
         except (RuntimeError, NotImplementedError, AttributeError):
             return None
     return best
 
 
 def _copy(device: torch.device, seconds: float) -> float:
-    source = torch.ones(COPIED, dtype=torch.uint8, device=device)
+    size = COPIED.get(device.type, _COPIED)
+    source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
-    return 2 * COPIED / _fastest(lambda: target.copy_(source), device, seconds)
+    return 2 * size / _fastest(lambda: target.copy_(source), device, seconds)
 
 
 def _fastest(call: Callable[[], object], device: torch.device, seconds: float) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -68,6 +69,23 @@ def judge(reference: Tensor, answer: Tensor, bounds: Bounds) -> Verdict:
     elif difference > bounds.difference:
         problem = f"a probability moved by {difference:.2g}, bound {bounds.difference:g}"
     return Verdict(agreement, difference, problem)
+
+
+@contextmanager
+def in_full_float32() -> Iterator[None]:
+    """Without TF32, in which a GPU's convolutions are by default: of 24 bits of a factor it keeps 11.
+
+    What candidates are held against must not have lost what they are tried for.
+    """
+    settings = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]
+    before = [s.fp32_precision for s in settings]
+    try:
+        for s in settings:
+            s.fp32_precision = "ieee"
+        yield
+    finally:
+        for s, kept in zip(settings, before, strict=True):
+            s.fp32_precision = kept
 
 
 def answers(run: Callable[[Tensor], Tensor], images: Tensor, batch: int) -> Tensor:

@@ -70,7 +70,11 @@ def unfused(device: torch.device, threads: int = 1) -> str | None:
     if device.type == "cpu":
         return None if kernels().serves(threads) else kernels().problem or "the compiler knows no OpenMP"
     if device.type == "cuda":
-        return None if gpu_kernels() else "no Triton (torch's CUDA builds bring it), or a GPU older than its kernels"
+        return (
+            None
+            if gpu_kernels()
+            else "no Triton (torch's CUDA builds bring it), or a GPU older than its kernels"
+        )
     return f"there are none for {device.type}"
 
 
@@ -183,7 +187,9 @@ class _Norm(torch.autograd.Function):
                 momentum,
             )  # fmt: skip
         # a GPU makes the clamp's input again from x, unless a residual was added to it
-        ctx.save_for_backward(x, y if clamp[0] and (residual is not None or not x.is_cuda) else x, weight, bias, found)
+        ctx.save_for_backward(
+            x, y if clamp[0] and (residual is not None or not x.is_cuda) else x, weight, bias, found
+        )
         ctx.clamp, ctx.residual = clamp, residual is not None  # type: ignore[attr-defined]
         ctx.set_materialize_grads(False)
         return y, y.detach()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -99,6 +100,8 @@ def _fit(
     given = source
     source, chosen_on = hold_out(source, recipe.holdout, seed)
     if recipe.deterministic:
+        # cuBLAS reads it when it is first used, and torch refuses to be deterministic without
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
     elif worker.device.type == "cuda":

@@ -149,7 +149,11 @@ def fixed(model: nn.Module, recipe: Recipe, device: torch.device, batch: int) ->
     """
     plans = [p for p in candidates(model, recipe, device, batch) if not p.compile or recipe.compile == "on"]
     fast = [p for p in plans if p.precision == "bf16"]
-    return max(fast, key=lambda p: (p.thin, p.fused, p.graphs, p.channels_last, p.replicas)) if fast else plans[0]
+    return (
+        max(fast, key=lambda p: (p.thin, p.fused, p.graphs, p.channels_last, p.replicas))
+        if fast
+        else plans[0]
+    )
 
 
 def _splits(recipe: Recipe, threads: int, batch: int) -> list[int]:

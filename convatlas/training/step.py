@@ -186,12 +186,20 @@ class Stepper:
             task = self.tasks[0]
             try:
                 self.captured = Captured(
-                    lambda x, y: self._learn(task, x, y), inputs, targets, self.parameters[0], list(task.buffers())
+                    lambda x, y: self._learn(task, x, y),
+                    inputs,
+                    targets,
+                    self.parameters[0],
+                    list(task.buffers()),
                 )
             except RuntimeError as error:
                 self.capturing = False
                 reason = str(error).partition("\n")[0]
-                warnings.warn(f"no CUDA graph, so kernels are launched one by one: {reason}", RuntimeWarning, stacklevel=2)
+                warnings.warn(
+                    f"no CUDA graph, so kernels are launched one by one: {reason}",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
                 return None
         return self.captured(inputs, targets)
 

@@ -136,11 +136,15 @@ def test_a_gpu_tries_graphs_fused_kernels_and_compiling_on_the_fastest_arithmeti
     found = candidates(model, recipe, cuda, 128)
     assert found[0] == Plan()
     ways = {(p.fused, p.graphs, p.compile) for p in found[1:]}
-    assert ways == {(f, g, c) for f in (False, True) for g in (False, True) for c in (False, True) if not (f and c)}
+    assert ways == {
+        (f, g, c) for f in (False, True) for g in (False, True) for c in (False, True) if not (f and c)
+    }
     assert {(p.precision, p.channels_last) for p in found[1:]} == {("bf16", True)}
     assert all("CUDA graph" in p.describe() for p in found if p.graphs)
     assert all(Plan.from_dict(p.to_dict()) == p for p in found)
-    assert not any(p.compile for p in candidates(model, dataclasses.replace(recipe, compile="off"), cuda, 128))
+    assert not any(
+        p.compile for p in candidates(model, dataclasses.replace(recipe, compile="off"), cuda, 128)
+    )
     assert all(p.compile for p in candidates(model, dataclasses.replace(recipe, compile="on"), cuda, 128))
     # parts of a batch add to what a graph would write anew
     assert not any(p.graphs for p in candidates(model, dataclasses.replace(recipe, accumulate=2), cuda, 128))

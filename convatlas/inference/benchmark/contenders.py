@@ -22,7 +22,7 @@ from convatlas.inference.images import evidence
 from convatlas.inference.search import Search
 
 Call = Callable[[Tensor], Tensor]
-PLAIN_TORCH = ("eager", "folded", "onednn", "winograd", "cudagraph")
+PLAIN_TORCH = ("eager", "folded", "onednn", "winograd", "cudagraph", "cudnn")
 PEERS = ("torchvision", "timm", "eager", "onnxruntime", "openvino")
 # images on which int8 is calibrated here, the peers' and ours, and on which our candidates are checked
 CHECKED = 16

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -26,22 +27,34 @@ class CudaGraph(Engine):
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
         module = folded(bench.recording_for(plan), plan.precision)
-        return lambda batch: _captured(module, bench.example, batch, DTYPES[plan.precision])
+        return lambda batch: captured(module, bench.example, batch, DTYPES[plan.precision])
 
 
-def _captured(module: torch.nn.Module, example: Tensor, batch: int, dtype: torch.dtype) -> Runner:
+@contextmanager
+def choosing_kernels() -> Iterator[None]:
+    """Let cuDNN time its kernels for each new shape instead of guessing: the shapes of a graph are fixed."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def captured(module: torch.nn.Module, example: Tensor, batch: int, dtype: torch.dtype) -> Runner:
+    """A runner for so many images like the example: the module in this type, recorded."""
     shape = (batch, *example.shape[1:])
     held = torch.zeros(shape, dtype=dtype, device=example.device).contiguous(
         memory_format=torch.channels_last
     )
     side = torch.cuda.Stream(example.device)
     side.wait_stream(torch.cuda.current_stream(example.device))
-    with torch.no_grad(), torch.cuda.stream(side):
+    with torch.no_grad(), torch.cuda.stream(side), choosing_kernels():
         for _ in range(WARM_UP):  # cuDNN chooses its algorithms outside of the capture
             module(held)
     torch.cuda.current_stream(example.device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.no_grad(), torch.cuda.graph(graph):
+    with torch.no_grad(), choosing_kernels(), torch.cuda.graph(graph):
         answer = module(held).float()
 
     def run(images: Tensor) -> Tensor:

@@ -45,6 +45,13 @@ class Folded(Engine):
 
 def folded(recording: Recording, precision: str) -> nn.Module:
     """The recording as a module with weights of this precision, kernels channels_last."""
+    result = lowered(recording, precision)
+    result.finish()
+    return result.module
+
+
+def lowered(recording: Recording, precision: str) -> Recording:
+    """A copy of the recording with weights of this precision, kernels channels_last, to be rewritten and finished."""
     result = recording.copy()
     dtype = DTYPES[precision]
     kept = end_in_float32(result) if precision == "bf16" else set()
@@ -58,8 +65,7 @@ def folded(recording: Recording, precision: str) -> nn.Module:
     ):  # a dtype or a device written into a call would not follow
         if "dtype" in node.kwargs:
             node.kwargs = {**node.kwargs, "dtype": dtype}
-    result.finish()
-    return result.module
+    return result
 
 
 def in_precision(module: nn.Module, precision: str) -> Runner:

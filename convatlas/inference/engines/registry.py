@@ -5,6 +5,7 @@ from __future__ import annotations
 from convatlas.errors import MisuseError
 from convatlas.inference.engines.base import Engine
 from convatlas.inference.engines.cudagraph import CudaGraph
+from convatlas.inference.engines.cudnn import CuDnn
 from convatlas.inference.engines.eager import Eager, Folded
 from convatlas.inference.engines.inductor import Inductor
 from convatlas.inference.engines.onednn import OneDnn
@@ -14,7 +15,17 @@ from convatlas.inference.engines.winograd import Winograd
 
 ENGINES: dict[str, Engine] = {
     e.name: e
-    for e in (Eager(), Folded(), OneDnn(), Winograd(), CudaGraph(), Inductor(), OnnxRuntime(), OpenVino())
+    for e in (
+        Eager(),
+        Folded(),
+        OneDnn(),
+        Winograd(),
+        CudaGraph(),
+        CuDnn(),
+        Inductor(),
+        OnnxRuntime(),
+        OpenVino(),
+    )  # fmt: skip
 }
 
 
