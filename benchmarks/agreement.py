@@ -17,7 +17,7 @@ import torch
 
 from convatlas.data import load
 from convatlas.inference.candidates import base_plans
-from convatlas.inference.checking import Bounds, answers, judge
+from convatlas.inference.checking import Bounds, answers, in_full_float32, judge
 from convatlas.inference.engines import ENGINES
 from convatlas.inference.images import evidence
 from convatlas.inference.optimize import CHECKED
@@ -43,14 +43,18 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=250)
     parser.add_argument("--checked", type=int, default=CHECKED)
     parser.add_argument("--engines", default="folded,onednn,onnxruntime,openvino")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--precisions", default="float32,bf16,int8")
     args = parser.parse_args()
     classifier = open_classifier(args.network, args.weights)
-    own = photos(args.own, classifier, 2 * args.checked)
-    sets = {folder: photos(folder, classifier, args.most) for folder in args.photos}
+    device = torch.device(args.device)
+    classifier.model.to(device)
+    own = photos(args.own, classifier, 2 * args.checked).to(device)
+    sets = {folder: photos(folder, classifier, args.most).to(device) for folder in args.photos}
     search = Search(classifier.model, own[:10], mode="latency")
     search.begin(evidence(own, own[:10], args.checked))
-    expected = {folder: answers(search.model, images, 10) for folder, images in sets.items()}
+    with in_full_float32():
+        expected = {folder: answers(search.model, images, 10) for folder, images in sets.items()}
     print(f"{classifier.name}: {len(own)} photos of {args.own.name} to calibrate and decide", flush=True)
     anything = Bounds(0.0, 1.0)
     for name in args.engines.split(","):
@@ -58,8 +62,7 @@ def main() -> int:
         if engine.missing():
             print(f"{name}: {engine.missing()}")
             continue
-        device, threads = torch.device("cpu"), torch.get_num_threads()
-        for plan in base_plans(engine, args.precisions.split(","), device, threads):
+        for plan in base_plans(engine, args.precisions.split(","), device, torch.get_num_threads()):
             began, before = time.perf_counter(), len(search.report.rows)
             search.try_plan(engine, plan)
             seconds = time.perf_counter() - began

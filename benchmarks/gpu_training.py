@@ -163,8 +163,10 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True  # as all three scripts have it
     top = ceiling(CUDA)
     lines = [
-        f"{top.device}: a copy moves {top.copy / 1e12:.2f} TB/s, a bf16 product {2e-12 * (top.bf16 or 0):.0f} TFLOP/s. "
-        f"{args.turns} turns of half a second each.",
+        (
+            f"{top.device}: a copy moves {top.copy / 1e12:.2f} TB/s, a bf16 product {2e-12 * (top.bf16 or 0):.0f} TFLOP/s. "
+            f"{args.turns} turns of half a second each."
+        ),
         "",
         "| network, batch | step | images/s | ours is faster, of neighbours |",
         "| --- | --- | --- | --- |",
@@ -186,7 +188,7 @@ def main() -> None:
         if args.compiled_timm:
             steps["timm, the same with --torchcompile"] = timm_step(name, images, labels, compiled=True)
         rates: dict[str, list[float]] = {kind: [] for kind in steps}
-        for kind, step in steps.items():
+        for step in steps.values():
             for _ in range(3):
                 step()
         for _ in range(args.turns):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ def in_full_float32() -> Iterator[None]:
 
     What candidates are held against must not have lost what they are tried for.
     """
-    settings = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]
+    settings: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]  # type: ignore[attr-defined]
     before = [s.fp32_precision for s in settings]
     try:
         for s in settings:

@@ -86,10 +86,11 @@ def _parts(rows: int, channels: int) -> tuple[int, int]:
 @triton.jit
 def _passes(v, top, CLAMP: tl.constexpr):
     """Whether the clamp gives its input out as it is; what is no number is nowhere clamped, as in torch."""
-    inside = (v > 0.0) | (v != v)
+    number = v == v  # noqa: PLR0124
+    inside = v > 0.0
     if CLAMP == 2:
-        inside = inside & ((v < top) | (v != v))
-    return inside
+        inside = inside & (v < top)
+    return inside | (number == 0)
 
 
 @triton.jit

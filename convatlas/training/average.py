@@ -23,9 +23,9 @@ class Average:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         mine, theirs = _floats(self.model), _floats(model)
         torch._foreach_lerp_(mine, theirs, 1 - decay)  # the same call as torch.optim.swa_utils
-        counts = [_counts(m) for m in (self.model, model)]
-        if counts[0]:
-            torch._foreach_copy_(*counts)
+        own, other = _counts(self.model), _counts(model)
+        if own:
+            torch._foreach_copy_(own, other)
 
 
 def _floats(model: nn.Module) -> list[Tensor]:

@@ -19,7 +19,7 @@ from convatlas.training.average import Average
 from convatlas.training.checkpoint import State
 from convatlas.training.distributed import Worker, any_of, summed
 from convatlas.training.logs import Logs, Talk
-from convatlas.training.optimizer import set_lr
+from convatlas.training.optimizer import set_lr, take_step
 from convatlas.training.progress import Progress, line_of
 from convatlas.training.recipe import Recipe
 from convatlas.training.schedule import lr_factor
@@ -144,7 +144,7 @@ class Loop:
             self._check(float(sums[0]))
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.stepper.parameters[0], recipe.clip)
-        self.optimizer.step()
+        take_step(self.optimizer)
         if self.average is not None:
             self.average.update(self.stepper.model)
 

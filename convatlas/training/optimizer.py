@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 
 import torch
@@ -12,6 +13,8 @@ from convatlas.define.edits import classifier
 from convatlas.training.muon import Muon
 from convatlas.training.recipe import Recipe
 
+# where torch._compile._disable_dynamo looks
+_EXCLUDED = "__dynamo_disable"
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)  # noqa: SLF001  the only common base there is
 
 
@@ -77,7 +80,8 @@ def suit_classifier(optimizer: torch.optim.Optimizer, size: float) -> None:
 
 
 def make(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over the model's parameters; fused where torch has it."""
+    """The recipe's optimizer over the model's parameters; fused where torch has it. Step it with `take_step`."""
+    spare_the_compiler()
     params = groups(model, recipe)
     # one kernel for all parameters instead of several a tensor; torch has it for CPU and CUDA
     fused = next(model.parameters()).device.type in {"cpu", "cuda"}
@@ -97,6 +101,23 @@ def make(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         case "adadelta":
             return torch.optim.Adadelta(params, lr=recipe.lr, rho=recipe.decay, eps=recipe.epsilon)
     return RMSProp(params, recipe.lr, recipe.momentum, recipe.decay, recipe.epsilon)
+
+
+def take_step(optimizer: torch.optim.Optimizer) -> None:
+    """`optimizer.step()` without the decorators, whose only work here is to import torch's compiler: see below."""
+    with torch.no_grad():
+        inspect.unwrap(type(optimizer).step)(optimizer)
+
+
+def spare_the_compiler() -> None:
+    """Let no optimizer import torch._dynamo, which takes two seconds, to be excluded from what nobody compiles.
+
+    Its decorators import it at the first call, unless what they would ask it for is there: the function, excluded.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        function = inspect.unwrap(getattr(torch.optim.Optimizer, name))
+        if not hasattr(function, _EXCLUDED):
+            setattr(function, _EXCLUDED, function)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -112,8 +112,10 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
                 for layout in layouts[-1:] if slim or precision == "bf16" else layouts:
                     own = 1 if split > 1 else threads
                     joins = fusable and layout and not compiled[0] and kernels().serves(own)
-                    for joined in [False, True] if joins else [False]:
-                        plans.append(Plan(precision, layout, slim, split, compiled[0], own, fused=joined))
+                    plans += [
+                        Plan(precision, layout, slim, split, compiled[0], own, fused=joined)
+                        for joined in ([False, True] if joins else [False])
+                    ]
             if compiled == [False, True]:
                 plans.append(Plan(precision, layouts[-1], False, split, True, 1 if split > 1 else threads))
     return list(dict.fromkeys(plans))
@@ -133,8 +135,8 @@ def _on_gpu(
     fusable = bool(norms(model)) and layouts[-1] and gpu_kernels() is not None
     for graphs in [False, True] if alone and recipe.accumulate == 1 else [False]:
         if not compiled[0]:
-            for joined in [False, True] if fusable else [False]:
-                plans.append(Plan(precisions[-1], layouts[-1], fused=joined, graphs=graphs))
+            ways = [False, True] if fusable else [False]
+            plans += [Plan(precisions[-1], layouts[-1], fused=joined, graphs=graphs) for joined in ways]
         if compiled[-1]:
             plans.append(Plan(precisions[-1], layouts[-1], compile=True, graphs=graphs))
     return list(dict.fromkeys(plans))

@@ -15,6 +15,7 @@ from convatlas.define.edits import classifier
 from convatlas.modules.layers import GlobalAvgPool
 from convatlas.training.inherit import inherit
 from convatlas.training.logs import Logs
+from convatlas.training.optimizer import spare_the_compiler, take_step
 from convatlas.training.recipe import Recipe
 from convatlas.training.step import Stepper
 
@@ -123,6 +124,7 @@ def _train(
         for p in layers.parameters()
         if p.requires_grad
     ]
+    spare_the_compiler()
     optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
     highest = [group["lr"] for group in optimizer.param_groups]
     generator = torch.Generator().manual_seed(seed)
@@ -143,7 +145,7 @@ def _train(
             logits, theirs = layers(some).float(), labels[chosen.to(labels.device)]
             optimizer.zero_grad()
             F.cross_entropy(logits, theirs, label_smoothing=recipe.label_smoothing).backward()
-            optimizer.step()
+            take_step(optimizer)
             correct += int((logits.argmax(1) == theirs).sum())
             step += 1
     return correct / max(len(labels), 1)

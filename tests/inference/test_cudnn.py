@@ -52,7 +52,7 @@ def test_every_relu_behind_a_convolution_is_taken_along(
     name: str, network: Callable[[str], nn.Module], on_cpu: list[str]
 ) -> None:
     side = 32 if name == "resnet20" else 64
-    model = network(name, side)
+    model = network(name, side)  # type: ignore[call-arg]
     example = torch.randn(2, 3, side, side)
     module = rewritten(model, example)
     with torch.no_grad():
@@ -64,9 +64,10 @@ def test_what_there_is_no_kernel_for_stays_as_it_is(
     network: Callable[[str], nn.Module], on_cpu: list[str]
 ) -> None:
     model, example = network("resnet20"), torch.randn(2, 3, 32, 32)
-    asked: list[tuple[tuple[int, ...], ...]] = []
+    asked: list[cudnn.Shapes] = []
 
-    def serves(call: object, shapes: tuple[tuple[int, ...], ...], settings: dict[str, list[int]]) -> bool:
+    def serves(call: object, shapes: cudnn.Shapes, settings: cudnn.Settings, dtype: torch.dtype) -> bool:
+        assert dtype is torch.float32
         asked.append(shapes)
         return settings["stride"] == [1, 1] and call is cudnn._conv_relu
 
@@ -95,7 +96,7 @@ def test_a_convolution_that_is_read_twice_is_not_clamped(on_cpu: list[str]) -> N
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["resnet20", "resnet50", "squeezenet1_1", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet50", "squeezenet1_1", "googlenet_bn"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_on_a_gpu_the_answers_are_the_networks(
     name: str, precision: str, network: Callable[[str], nn.Module]
@@ -115,3 +116,34 @@ def test_on_a_gpu_the_answers_are_the_networks(
         answer = maker(batch)(example[:batch])
         error = (answer - expected[:batch]).norm() / expected[:batch].norm()
         assert error < (0.1 if precision == "bf16" else 0.01), error
+
+
+@pytest.mark.gpu
+def test_a_network_without_such_a_convolution_is_left_to_others(network: Callable[[str], nn.Module]) -> None:
+    """MobileNetV2's activations are ReLU6."""
+    from convatlas.inference.engines.base import Plan, Unsuitable, Workbench
+
+    example = torch.randn(1, 3, 224, 224, device="cuda")
+    bench = Workbench(network("mobilenet_v2").cuda(), example, example, example.device)
+    with pytest.raises(Unsuitable, match="ReLU"):
+        cudnn.CuDnn().prepare(bench, Plan("cudnn", "bf16"))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("engine", ["cudnn", "cudagraph"])
+def test_plans_with_some_layers_in_float32_run_there_too(
+    engine: str, network: Callable[[str], nn.Module]
+) -> None:
+    from convatlas.inference.engines import ENGINES
+    from convatlas.inference.engines.base import Plan, Workbench
+
+    model = network("resnet20").cuda()
+    example = torch.randn(16, 3, 32, 32, device="cuda")
+    bench = Workbench(model, example, example, example.device)
+    errors = []
+    with torch.no_grad():
+        expected = model(example)
+        for plan in (Plan(engine, "bf16"), Plan(engine, "bf16", refined=True, exact=12)):
+            answer = ENGINES[engine].prepare(bench, plan)(16)(example)
+            errors.append(float((answer - expected).norm() / expected.norm()))
+    assert errors[1] < errors[0] < 0.1

@@ -71,8 +71,8 @@ def test_recorded_steps_are_the_steps(name: str, augmentation: Augmentation) -> 
         found = [steps(name, Plan(graphs=graphs), sizes, augmentation) for graphs in (False, True)]
     finally:
         torch.backends.cudnn.conv.fp32_precision = "tf32"
-    for a, b in zip(*found, strict=True):
-        torch.testing.assert_close(a, b, atol=2e-3, rtol=2e-3)
+    for a, b in zip(*found, strict=True):  # cuDNN adds up gradients in any order, and ReLUs near 0 follow
+        assert (a - b).norm() <= 1e-2 * b.norm() + 1e-6
 
 
 def test_every_candidate_takes_a_step_and_the_fixed_one_is_among_them() -> None:

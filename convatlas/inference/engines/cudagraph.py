@@ -18,6 +18,7 @@ class CudaGraph(Engine):
     """The folded recording, captured; one graph a batch size."""
 
     name = "cudagraph"
+    refines = ("bf16",)
 
     def missing(self) -> str | None:
         return None if torch.cuda.is_available() else "CUDA graphs need a CUDA device"
@@ -26,8 +27,9 @@ class CudaGraph(Engine):
         return ("float32", "bf16") if device.type == "cuda" else ()
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
-        module = folded(bench.recording_for(plan), plan.precision)
-        return lambda batch: captured(module, bench.example, batch, DTYPES[plan.precision])
+        kinds = "mixed" if plan.exact else plan.precision
+        module = folded(bench.recording_for(plan), kinds)
+        return lambda batch: captured(module, bench.example, batch, DTYPES[kinds])
 
 
 @contextmanager

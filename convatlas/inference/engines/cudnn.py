@@ -8,6 +8,7 @@ The whole is one CUDA graph.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -17,11 +18,17 @@ from convatlas.inference.engines.cudagraph import captured, choosing_kernels
 from convatlas.inference.engines.eager import DTYPES, lowered
 from convatlas.inference.graph import Kind, Recording
 
+Fused = Callable[..., Tensor]
+Shapes = tuple[tuple[int, ...], ...]  # of the images, the weight, the result
+Settings = dict[str, Any]
+Serves = Callable[[Fused, Shapes, Settings, torch.dtype], bool]
+
 
 class CuDnn(Engine):
     """The folded recording with cuDNN's fused convolutions, captured; one graph a batch size."""
 
     name = "cudnn"
+    refines = ("bf16",)
 
     def missing(self) -> str | None:
         if not (torch.cuda.is_available() and torch.backends.cudnn.is_available()):
@@ -32,13 +39,12 @@ class CuDnn(Engine):
         return ("float32", "bf16") if device.type == "cuda" else ()
 
     def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
-        recording, dtype = lowered(bench.recording_for(plan), plan.precision), DTYPES[plan.precision]
+        kinds = "mixed" if plan.exact else plan.precision
+        recording = lowered(bench.recording_for(plan), kinds)
         tried: dict[object, bool] = {}
 
-        def serves(
-            call: Callable[..., Tensor], shapes: tuple[tuple[int, ...], ...], settings: dict[str, list[int]]
-        ) -> bool:
-            key = call, shapes, repr(settings)
+        def serves(call: Fused, shapes: Shapes, settings: Settings, dtype: torch.dtype) -> bool:
+            key = call, shapes, repr(settings), dtype
             if key not in tried:
                 tried[key] = _runs(call, shapes, settings, dtype, bench.device)
             return tried[key]
@@ -46,10 +52,7 @@ class CuDnn(Engine):
         if not fuse(recording, serves, len(bench.example)):
             raise Unsuitable("no convolution with a ReLU that cuDNN has a kernel for")
         recording.finish()
-        return lambda batch: captured(recording.module, bench.example, batch, dtype)
-
-
-Serves = Callable[[Callable[..., Tensor], tuple[tuple[int, ...], ...], dict[str, list[int]]], bool]
+        return lambda batch: captured(recording.module, bench.example, batch, DTYPES[kinds])
 
 
 def fuse(recording: Recording, serves: Serves, batch: int) -> int:
@@ -77,11 +80,10 @@ def fuse(recording: Recording, serves: Serves, batch: int) -> int:
             shapes = ((batch, *x.meta["shape"][1:]), tuple(weight.shape), (batch, *conv.meta["shape"][1:]))
             summed = below is not conv
             call = _conv_add_relu if summed else _conv_relu
-            if not serves(call, shapes, dict(conv.kwargs)):
+            if not serves(call, shapes, dict(conv.kwargs), weight.dtype):
                 continue
-            args = (x, conv.args[1], bias)
-            if summed:
-                args = (*args, below.args[1] if below.args[0] is conv else below.args[0])
+            other = [below.args[1] if below.args[0] is conv else below.args[0]] if summed else []
+            args = (x, conv.args[1], bias, *other)
             with recording.graph.inserting_before(relu):
                 new = recording.graph.call_function(call, args, dict(conv.kwargs))
             new.meta.update(relu.meta, kind=Kind.CONV)
@@ -127,25 +129,19 @@ def _conv_add_relu(
     return torch.cudnn_convolution_add_relu(x, weight, other, 1.0, bias, stride, padding, dilation, groups)
 
 
-def _runs(
-    call: Callable[..., Tensor],
-    shapes: tuple[tuple[int, ...], ...],
-    settings: dict[str, list[int]],
-    dtype: torch.dtype,
-    device: torch.device,
-) -> bool:
+def _runs(call: Fused, shapes: Shapes, settings: Settings, dtype: torch.dtype, device: torch.device) -> bool:
     """Whether cuDNN has a kernel for it that answers as convolution, sum and ReLU do."""
     x, weight, other = (
         torch.randn(shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
         for shape in shapes
     )
     bias = torch.randn(shapes[1][0], device=device, dtype=dtype)
-    usual = torch.conv2d(x, weight, bias, **settings)  # type: ignore[arg-type]
+    usual = torch.conv2d(x, weight, bias, **settings)
     summed = call is _conv_add_relu
     usual = torch.relu(usual + other if summed else usual)
     try:
         with torch.no_grad(), choosing_kernels():
-            own = call(x, weight, bias, other, **settings) if summed else call(x, weight, bias, **settings)
+            own = call(x, weight, bias, *([other] if summed else []), **settings)
     except RuntimeError:
         return False
     return bool((own - usual).norm() <= 0.02 * usual.norm())

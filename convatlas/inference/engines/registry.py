@@ -13,20 +13,8 @@ from convatlas.inference.engines.onnxruntime import OnnxRuntime
 from convatlas.inference.engines.openvino import OpenVino
 from convatlas.inference.engines.winograd import Winograd
 
-ENGINES: dict[str, Engine] = {
-    e.name: e
-    for e in (
-        Eager(),
-        Folded(),
-        OneDnn(),
-        Winograd(),
-        CudaGraph(),
-        CuDnn(),
-        Inductor(),
-        OnnxRuntime(),
-        OpenVino(),
-    )  # fmt: skip
-}
+_ALL = (Eager, Folded, OneDnn, Winograd, CudaGraph, CuDnn, Inductor, OnnxRuntime, OpenVino)
+ENGINES: dict[str, Engine] = {kind.name: kind() for kind in _ALL}
 
 
 def engine(name: str) -> Engine:
