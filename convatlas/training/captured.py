@@ -20,7 +20,7 @@ class Captured:
     """`run` on inputs like these, recorded; it leaves gradients in the parameters' `.grad`, as the call does.
 
     run: (inputs, targets) to two scalars, backward pass included. Trying it out moves the buffers (batch norm's
-    statistics), which are put back. Raises RuntimeError where something in it cannot be recorded.
+    statistics) and the random numbers, which are put back. Raises RuntimeError where something in it cannot be recorded.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Captured:
         self.inputs, self.targets = inputs, targets.clone()
         self.parameters = list(parameters)
         before = [b.clone() for b in buffers]
+        drawn = torch.cuda.get_rng_state(inputs.device)
         here = torch.cuda.current_stream(inputs.device)
         aside = torch.cuda.Stream(inputs.device)
         aside.wait_stream(here)
@@ -51,6 +52,8 @@ class Captured:
         with torch.no_grad():
             for buffer, old in zip(buffers, before, strict=True):
                 buffer.copy_(old)
+        # as if nothing had been tried: dropout draws what it would have drawn in this step
+        torch.cuda.set_rng_state(drawn, inputs.device)
 
     def suits(self, inputs: Tensor, targets: Tensor) -> bool:
         """Whether it was recorded for such inputs."""

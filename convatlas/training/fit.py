@@ -24,7 +24,7 @@ from convatlas.training.distributed import Worker, agree, joined, same, wrap
 from convatlas.training.finish import Outcome, finish
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Interrupted, Loop, Stop
-from convatlas.training.measure import choose
+from convatlas.training.measure import choose, let_cudnn_choose
 from convatlas.training.optimizer import make, suit_classifier
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
@@ -103,9 +103,7 @@ def _fit(
         # cuBLAS reads it when it is first used, and torch refuses to be deterministic without
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-    elif worker.device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # sizes are fixed: let it try its kernels
+    torch.backends.cudnn.benchmark = False
     torch.manual_seed(seed)
     model = start.model if start.model is not None else build(net)
     model = model.to(worker.device)
@@ -140,6 +138,8 @@ def _fit(
     if old is not None:
         plan = Plan.from_dict(old["plan"])  # type: ignore[arg-type]
         measured: dict[str, float] = {}
+        if old.get("measured"):
+            let_cudnn_choose(worker.device)
         check_same(folder, old, net, source)  # type: ignore[arg-type]
         check_kernels(plan, recipe, worker.device, logs)
         if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1:
@@ -161,6 +161,8 @@ def _fit(
             if worker.first
             else None,
         )
+        if measured:  # by the first worker, for all
+            let_cudnn_choose(worker.device)
     record: Json = old or {
         "network": net.name,
         "definition": network_to_dict(net),

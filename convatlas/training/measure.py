@@ -82,6 +82,7 @@ def choose(
         whole = pictures * once / few
         if whole < _SHORT.get(device.type, 0.0) and recipe.compile == "auto":
             return usual, {}
+        let_cudnn_choose(device)
         if whole < _LONG.get(device.type, math.inf) and recipe.compile == "auto":
             plans = [p for p in plans if not p.compile]  # importing the compiler alone takes seconds
         for plan in plans[1:]:
@@ -118,6 +119,12 @@ def choose(
         for p in model.parameters():
             p.grad = None
     return _winner(turns, plans[0], usual), {p.describe(): len(images) / min(t) for p, t in turns.items()}
+
+
+def let_cudnn_choose(device: torch.device) -> None:
+    """Let cuDNN time its kernels for each shape: seconds at the start, which a run of a minute has to give."""
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
 
 
 def _winner(turns: Mapping[Plan, Sequence[float]], plain: Plan, usual: Plan) -> Plan:

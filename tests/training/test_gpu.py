@@ -72,7 +72,7 @@ def test_recorded_steps_are_the_steps(name: str, augmentation: Augmentation) -> 
     finally:
         torch.backends.cudnn.conv.fp32_precision = "tf32"
     for a, b in zip(*found, strict=True):  # cuDNN adds up gradients in any order, and ReLUs near 0 follow
-        assert (a - b).norm() <= 1e-2 * b.norm() + 1e-6
+        assert (a - b).norm() <= 5e-2 * b.norm() + 1e-6
 
 
 def test_every_candidate_takes_a_step_and_the_fixed_one_is_among_them() -> None:
