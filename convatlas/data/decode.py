@@ -21,6 +21,7 @@ from convatlas.data.exact import crop_of_jpeg
 from convatlas.data.images import MAX_PIXELS, read_image
 from convatlas.data.jpeg import Frame, cut, read_frame
 from convatlas.data.pixels import crop_pixels
+from convatlas.data.resize import resize
 from convatlas.data.scratch import Scratch
 from convatlas.define.preprocessing import Preprocessing
 
@@ -82,6 +83,8 @@ def crop_resize(pixels: np.ndarray, box: Box, out: np.ndarray) -> None:
     part = pixels[top : top + height, left : left + width]
     if part.shape == out.shape:
         out[:] = part
+        return
+    if resize(part, out):
         return
     if not part.flags.c_contiguous:  # the vector code takes pixels without gaps only
         packed = _scratch.room("part", part.size).reshape(part.shape)
