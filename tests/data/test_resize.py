@@ -15,7 +15,7 @@ compiled = pytest.mark.skipif(kernels().library is None, reason=f"no compiled ke
 
 
 def exact(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Pillow's, on floats: no rounding between its passes. (torch's in float64 is wrong for pictures of one column.)"""
+    """Pillow's, on floats: no rounding between its passes. torch's in float64 is wrong for pictures of one column."""
     planes = [Image.fromarray(pixels[:, :, c].astype(np.float32)) for c in range(pixels.shape[2])]
     made = [plane.resize(size[::-1], Image.Resampling.BILINEAR) for plane in planes]
     return np.stack([np.array(plane) for plane in made], 2)

@@ -17,6 +17,7 @@ from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, W
 from convatlas.inference.engines.cudagraph import captured, choosing_kernels
 from convatlas.inference.engines.eager import DTYPES, lowered
 from convatlas.inference.graph import Kind, Recording
+from convatlas.inference.graph.activations import towards_convolutions
 
 Fused = Callable[..., Tensor]
 Shapes = tuple[tuple[int, ...], ...]  # of the images, the weight, the result
@@ -58,8 +59,7 @@ class CuDnn(Engine):
 def fuse(recording: Recording, serves: Serves, batch: int) -> int:
     """Rewrite convolution, sum, ReLU into one call each where `serves` says there is a kernel; how many were."""
     done = 0
-    for relu in recording.nodes(Kind.RELU):
-        _towards_convolutions(recording, relu)
+    towards_convolutions(recording, {Kind.RELU})
     order = {n: i for i, n in enumerate(recording.graph.nodes)}
     for relu in recording.nodes(Kind.RELU):
         below = relu.args[0]
@@ -93,25 +93,6 @@ def fuse(recording: Recording, serves: Serves, batch: int) -> int:
             done += 1
             break
     return done
-
-
-def _towards_convolutions(recording: Recording, relu: fx.Node) -> None:
-    """Move a ReLU in front of the max-pool or the concatenation that it stands behind, where convolutions wait for it.
-
-    The ReLU of the largest is the largest of the ReLUs. Behind the pool it has less to do, if it is a pass of its own.
-    """
-    below = relu.args[0]
-    if not isinstance(below, fx.Node) or len(below.users) != 1:
-        return
-    several = below.meta.get("kind") is Kind.CONCAT
-    if not several and below.meta.get("kind") is not Kind.MAX_POOL:
-        return
-    parts = list(below.args[0]) if several else [below.args[0]]
-    if any(n.meta.get("kind") is not Kind.CONV or len(n.users) != 1 for n in parts):
-        return
-    recording.replace(relu, below)
-    clamped = [recording.insert(Kind.RELU, (n,), {}, below, n.meta["shape"]) for n in parts]
-    below.args = (clamped if several else clamped[0], *below.args[1:])
 
 
 def _conv_relu(

@@ -15,7 +15,9 @@ from torch import Tensor, fx
 from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, Workbench
 from convatlas.inference.engines.eager import DTYPES, in_precision
 from convatlas.inference.engines.growing import grow
+from convatlas.inference.engines.pooling import lower_pools
 from convatlas.inference.graph import Kind, Recording, end_in_float32
+from convatlas.inference.graph.activations import towards_convolutions
 from convatlas.modules.norm import kernels
 
 # activation -> (oneDNN's name, its numbers)
@@ -61,6 +63,8 @@ class OneDnn(Engine):
 def packed(recording: Recording, precision: str, batch: int) -> fx.GraphModule:
     """The recording with fused, packed operations; `batch` is a hint for the packing, not a limit."""
     lowered = recording.copy()
+    towards_convolutions(lowered, _FUSED)
+    lower_pools(lowered)
     kept = end_in_float32(lowered) if precision == "bf16" else set()
     if precision != "mixed" and kernels().serves(torch.get_num_threads()):
         kept |= grow(lowered)
