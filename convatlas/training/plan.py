@@ -23,6 +23,8 @@ from convatlas.training.recipe import Recipe
 class Plan:
     """precision: float32 or bf16 (float32 weights, bf16 arithmetic). replicas: threads that share a batch.
 
+    threads: of a CPU, in each replica; 0 where another device computes.
+
     fused: batch norm, the addition of shortcuts and ReLU in one kernel. graphs: forward and backward pass are one CUDA
     graph, one launch for all their kernels. compile: by torch.compile.
     """
@@ -45,7 +47,7 @@ class Plan:
             parts.append("fused batch norm")
         if self.replicas > 1:
             parts.append(f"{self.replicas} replicas of one thread")
-        else:
+        elif self.threads:
             parts.append(f"{self.threads} thread{'s' if self.threads > 1 else ''}")
         if self.compile:
             parts.append("compiled")
@@ -97,7 +99,7 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
     if device.type == "cuda":
         return _on_gpu(model, recipe, precisions, layouts, compiled)
     if device.type != "cpu":
-        return [Plan(p, c, compile=k) for p in precisions for c in layouts for k in compiled]
+        return [Plan(p, c, compile=k, threads=0) for p in precisions for c in layouts for k in compiled]
     plans = [Plan(precisions[0], layouts[0], compile=compiled[0], threads=threads)]
     splits = [1] if recipe.deterministic and draws(model) else _splits(recipe, threads, batch)
     convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())
@@ -131,14 +133,16 @@ def _on_gpu(
     from convatlas.modules.norm import gpu_kernels, norms
 
     alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-    plans = [Plan(precisions[0], layouts[0], compile=compiled[0])]
+    plans = [Plan(precisions[0], layouts[0], compile=compiled[0], threads=0)]
     fusable = bool(norms(model)) and layouts[-1] and gpu_kernels() is not None
     for graphs in [False, True] if alone and recipe.accumulate == 1 else [False]:
         if not compiled[0]:
             ways = [False, True] if fusable else [False]
-            plans += [Plan(precisions[-1], layouts[-1], fused=joined, graphs=graphs) for joined in ways]
+            plans += [
+                Plan(precisions[-1], layouts[-1], threads=0, graphs=graphs, fused=joined) for joined in ways
+            ]
         if compiled[-1]:
-            plans.append(Plan(precisions[-1], layouts[-1], compile=True, graphs=graphs))
+            plans.append(Plan(precisions[-1], layouts[-1], compile=True, threads=0, graphs=graphs))
     return list(dict.fromkeys(plans))
 
 
