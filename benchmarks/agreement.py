@@ -17,7 +17,7 @@ import torch
 
 from convatlas.data import load
 from convatlas.inference.candidates import base_plans
-from convatlas.inference.checking import Bounds, answers, in_full_float32, judge
+from convatlas.inference.checking import Bounds, answers, judge
 from convatlas.inference.engines import ENGINES
 from convatlas.inference.images import evidence
 from convatlas.inference.optimize import CHECKED
@@ -53,8 +53,7 @@ def main() -> int:
     sets = {folder: photos(folder, classifier, args.most).to(device) for folder in args.photos}
     search = Search(classifier.model, own[:10], mode="latency")
     search.begin(evidence(own, own[:10], args.checked))
-    with in_full_float32():
-        expected = {folder: answers(search.model, images, 10) for folder, images in sets.items()}
+    expected = {folder: answers(search.model, images, 10) for folder, images in sets.items()}
     print(f"{classifier.name}: {len(own)} photos of {args.own.name} to calibrate and decide", flush=True)
     anything = Bounds(0.0, 1.0)
     for name in args.engines.split(","):

@@ -68,6 +68,7 @@ class PlainLoop:
     def steps(self, count: int) -> float:
         """Seconds a step."""
         self.model.train()
+        torch.backends.cudnn.benchmark = True
         torch.cuda.synchronize() if torch.cuda.is_available() else None
         start = time.perf_counter()
         for _, (images, labels) in zip(range(count), self.training.epoch(0), strict=False):
@@ -105,7 +106,6 @@ def main() -> None:
     if args.long_epochs:
         usual = dataclasses.replace(usual, epochs=args.long_epochs)
     plain = PlainLoop(source, usual, preprocessing_for(NETWORK, source))
-    torch.backends.cudnn.benchmark = True
     plain.steps(20), plain.test()
     stretches, tests = [], []
     long: list[tuple[float, float, str]] = []

@@ -81,7 +81,13 @@ def main() -> None:
             given = example.to(torch.bfloat16).contiguous(memory_format=LAST)
             began = time.perf_counter()
             best = optimize(
-                ours, example, accuracy_data=images, engines=args.engines, remember=False, seconds=3.0
+                ours,
+                example,
+                accuracy_data=images,
+                engines=args.engines,
+                bounds=FREE,
+                remember=False,
+                seconds=3.0,
             )
             took = time.perf_counter() - began
             calls = {

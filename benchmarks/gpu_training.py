@@ -35,7 +35,7 @@ from convatlas.inference.ceiling import ceiling
 from convatlas.modules import build
 from convatlas.networks import catalogue
 from convatlas.training.measure import choose
-from convatlas.training.optimizer import make
+from convatlas.training.optimizer import make, take_step
 from convatlas.training.recipe import Recipe
 from convatlas.training.step import Moment, Stepper
 
@@ -105,7 +105,7 @@ def our_step(name: str, images: Tensor, labels: Tensor, compile_: str) -> tuple[
 
     def step() -> None:
         stepper.gradients(images, labels, Moment(0, 0, 0))
-        optimizer.step()
+        take_step(optimizer)
 
     return step, plan.describe(), measured
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +32,7 @@ BOUNDS = {
     "bf16": Bounds(0.995, 0.1),
     "int8": Bounds(0.98, 0.25),
 }
+TF32 = Bounds(0.995, 0.01)
 
 
 @dataclass(frozen=True)
@@ -72,21 +71,14 @@ def judge(reference: Tensor, answer: Tensor, bounds: Bounds) -> Verdict:
     return Verdict(agreement, difference, problem)
 
 
-@contextmanager
-def in_full_float32() -> Iterator[None]:
-    """Without TF32, in which a GPU's convolutions are by default: of 24 bits of a factor it keeps 11.
+def bounds_on(device: torch.device) -> dict[str, Bounds]:
+    """The bounds by precision. A GPU convolves float32 in TF32, with 11 bits of a factor, unless torch is told not to.
 
-    What candidates are held against must not have lost what they are tried for.
+    Another order of the same operations then moves a probability by some thousandths: as far as the model itself, which
+    candidates are compared with, is from its answers in full float32.
     """
-    settings: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]  # type: ignore[attr-defined]
-    before = [s.fp32_precision for s in settings]
-    try:
-        for s in settings:
-            s.fp32_precision = "ieee"
-        yield
-    finally:
-        for s, kept in zip(settings, before, strict=True):
-            s.fp32_precision = kept
+    low = device.type == "cuda" and torch.backends.cudnn.conv.fp32_precision == "tf32"  # type: ignore[attr-defined]
+    return {**BOUNDS, "float32": TF32} if low else dict(BOUNDS)
 
 
 def answers(run: Callable[[Tensor], Tensor], images: Tensor, batch: int) -> Tensor:

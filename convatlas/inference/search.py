@@ -11,7 +11,7 @@ from convatlas.allocator import keep_memory
 from convatlas.errors import MisuseError
 from convatlas.inference.candidates import MODES, base_plans, parallel_plans, wanted_precisions
 from convatlas.inference.care import refine_until_it_agrees
-from convatlas.inference.checking import BOUNDS, ONE_OF, Bounds, Verdict, answers, in_full_float32, judge
+from convatlas.inference.checking import ONE_OF, Bounds, Verdict, answers, bounds_on, judge
 from convatlas.inference.engines import Engine, Plan, Runner, Unsuitable, Workbench, engine, engines_for
 from convatlas.inference.engines.eager import frozen_copy, without_gradients
 from convatlas.inference.engines.importing import hushed
@@ -54,10 +54,10 @@ class Search:
         self.precision, self.precisions = precision, wanted_precisions(precision)
         self.engines = engines_for(tuple(engines) if engines is not None else None)
         self.asked = engines is not None
-        self.bounds = {**BOUNDS, **(bounds or {})}
         self.model = frozen_copy(model)
         self.example = fitting(self.model, example)
         self.device = example.device
+        self.bounds = {**bounds_on(self.device), **(bounds or {})}
         self.mode = mode if mode != "auto" else ("latency" if len(example) == 1 else "throughput")
         if self.mode == "throughput" and len(example) == 1:
             self.example = self.example.expand(THROUGHPUT_BATCH, *example.shape[1:]).contiguous()
@@ -86,7 +86,7 @@ class Search:
             self.report.notes.append(keep_memory())
         self.bench = Workbench(self.model, self.example, found.calibration, self.device)
         self.tell("float32 eager answers the images to compare with")
-        self.reference = self._expected(found.check)
+        self.reference = answers(without_gradients(self.model), found.check, 16)
 
     def run(self, seconds: float) -> None:
         """Try every engine in every precision, then the best in other pieces; `seconds` go into timing."""
@@ -138,11 +138,6 @@ class Search:
             self.passed[plan] = (run, row)
         return verdict.problem is None
 
-    def _expected(self, images: Tensor) -> Tensor:
-        """What the model itself answers."""
-        with in_full_float32():
-            return answers(without_gradients(self.model), images, 16)
-
     def _judged_on(self, plan: Plan, *, variant: bool) -> tuple[Tensor, Tensor]:
         """Images for a plan to answer, and what the model answers; all that there are where several tries are made."""
         images = self.evidence.check
@@ -150,7 +145,7 @@ class Search:
             images = images[: max(len(self.example), ONE_OF)]
         elif plan.refined and self.evidence.calibration is not images:
             if self.calibrated is None:
-                self.calibrated = self._expected(self.evidence.calibration)
+                self.calibrated = answers(without_gradients(self.model), self.evidence.calibration, 16)
             images, reference = (
                 torch.cat([images, self.evidence.calibration]),
                 [self.reference, self.calibrated],

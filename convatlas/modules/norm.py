@@ -53,16 +53,26 @@ def kernels() -> Native:
     return native
 
 
-@cache
 def gpu_kernels() -> ModuleType | None:
-    """The GPU's kernels; None where there is no CUDA device of compute capability 7 or no Triton to compile them."""
-    if not torch.cuda.is_available() or torch.cuda.get_device_capability() < (7, 0):
-        return None
+    """The GPU's kernels; None where they cannot be had, as `unfused` says."""
+    return _triton()[0]
+
+
+@cache
+def _triton() -> tuple[ModuleType | None, str]:
+    """The kernels, tried out, or why there are none."""
+    if not torch.cuda.is_available():
+        return None, "no CUDA device"
+    if torch.cuda.get_device_capability() < (7, 0):
+        return None, "the GPU is below compute capability 7"
     try:
         from convatlas.modules import norm_triton
-    except ImportError:
-        return None
-    return norm_triton
+
+        norm_triton.try_out()
+    # torch's CUDA builds bring Triton; it wants a C compiler as well, and what else it may say is past counting
+    except Exception as error:  # noqa: BLE001
+        return None, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return norm_triton, ""
 
 
 def unfused(device: torch.device, threads: int = 1) -> str | None:
@@ -70,11 +80,7 @@ def unfused(device: torch.device, threads: int = 1) -> str | None:
     if device.type == "cpu":
         return None if kernels().serves(threads) else kernels().problem or "the compiler knows no OpenMP"
     if device.type == "cuda":
-        return (
-            None
-            if gpu_kernels()
-            else "no Triton (torch's CUDA builds bring it), or a GPU older than its kernels"
-        )
+        return None if gpu_kernels() else _triton()[1]
     return f"there are none for {device.type}"
 
 

@@ -2,7 +2,7 @@
 
 Values are (rows, channels), channels last; float32 or bf16, sums in float32. A kernel adds up deviations by part of the
 rows, a small one brings the parts together in a fixed order (the same bits each time), a third goes over all values.
-torch's CUDA builds bring Triton, which compiles these when they are first run.
+torch's CUDA builds bring Triton, which compiles these when they are first run; it needs a C compiler for its launchers.
 """
 
 from __future__ import annotations
@@ -36,6 +36,24 @@ def forward(
         x, x if residual is None else residual, y, found, weight, bias, rows, channels, top,
         **shape, CLAMP=kind, RESIDUAL=residual is not None, num_warps=8,
     )  # fmt: skip
+
+
+def try_out() -> None:
+    """Run the forward kernels once on the current device; what Triton raises says why they cannot be had."""
+    x = torch.ones(2, 4, 2, 2, device="cuda").to(memory_format=torch.channels_last)
+    one, found = torch.ones(4, device="cuda"), torch.empty(2, 4, device="cuda")
+    forward(
+        x,
+        None,
+        torch.empty_like(x),
+        one,
+        one,
+        1e-5,
+        (1, float("inf")),
+        found,
+        (one.clone(), one.clone()),
+        0.1,
+    )
 
 
 def backward(

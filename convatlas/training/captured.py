@@ -20,7 +20,8 @@ class Captured:
     """`run` on inputs like these, recorded; it leaves gradients in the parameters' `.grad`, as the call does.
 
     run: (inputs, targets) to two scalars, backward pass included. Trying it out moves the buffers (batch norm's
-    statistics) and the random numbers, which are put back. Raises RuntimeError where something in it cannot be recorded.
+    statistics) and the random numbers, which are put back. Raises RuntimeError where something in it cannot be recorded:
+    no gradients are left then.
     """
 
     def __init__(
@@ -33,31 +34,40 @@ class Captured:
     ) -> None:
         self.inputs, self.targets = inputs, targets.clone()
         self.parameters = list(parameters)
+        self.places = [p.data_ptr() for p in self.parameters]
         before = [b.clone() for b in buffers]
         drawn = torch.cuda.get_rng_state(inputs.device)
-        here = torch.cuda.current_stream(inputs.device)
-        aside = torch.cuda.Stream(inputs.device)
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
-            for _ in range(_WARM_UP):
-                self._forget()
-                run(self.inputs, self.targets)
-        here.wait_stream(aside)
-        # what is recorded makes the gradients anew, instead of adding to some that are there
-        self._forget()
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.answer = run(self.inputs, self.targets)
-        self.gradients = [p.grad for p in self.parameters]
-        with torch.no_grad():
-            for buffer, old in zip(buffers, before, strict=True):
-                buffer.copy_(old)
-        # as if nothing had been tried: dropout draws what it would have drawn in this step
-        torch.cuda.set_rng_state(drawn, inputs.device)
+        here, aside = torch.cuda.current_stream(inputs.device), torch.cuda.Stream(inputs.device)
+        try:
+            aside.wait_stream(here)
+            with torch.cuda.stream(aside):
+                for _ in range(_WARM_UP):
+                    self._forget()
+                    run(self.inputs, self.targets)
+            here.wait_stream(aside)
+            # what is recorded makes the gradients anew, instead of adding to some that are there
+            self._forget()
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.answer = run(self.inputs, self.targets)
+            self.gradients = [p.grad for p in self.parameters]
+        except BaseException:
+            # a recording that fails at its end leaves its stream the current one
+            torch.cuda.set_stream(here)
+            here.wait_stream(aside)
+            self._forget()
+            raise
+        finally:
+            # as if nothing had been tried: statistics as they were, and dropout draws what it would have drawn
+            with torch.no_grad():
+                for buffer, old in zip(buffers, before, strict=True):
+                    buffer.copy_(old)
+            torch.cuda.set_rng_state(drawn, inputs.device)
 
     def suits(self, inputs: Tensor, targets: Tensor) -> bool:
-        """Whether it was recorded for such inputs."""
-        return key(inputs, targets) == key(self.inputs, self.targets)
+        """Whether it was recorded for such inputs, and the weights still lie where it reads them."""
+        there = [p.data_ptr() for p in self.parameters]
+        return key(inputs, targets) == key(self.inputs, self.targets) and there == self.places
 
     def __call__(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """What `run` returns, in memory that the next call writes over."""

@@ -24,11 +24,11 @@ from convatlas.training.distributed import Worker, agree, joined, same, wrap
 from convatlas.training.finish import Outcome, finish
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Interrupted, Loop, Stop
-from convatlas.training.measure import choose, let_cudnn_choose
+from convatlas.training.measure import choose
 from convatlas.training.optimizer import make, suit_classifier
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
-from convatlas.training.resuming import check_kernels, check_same, restore, saver
+from convatlas.training.resuming import check_kernels, check_same, resizer, restore, saver
 from convatlas.training.run import Json, RunFolder, check_agrees, check_free, versions
 from convatlas.training.schedule import side_at
 from convatlas.training.split import hold_out
@@ -103,7 +103,6 @@ def _fit(
         # cuBLAS reads it when it is first used, and torch refuses to be deterministic without
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
     torch.manual_seed(seed)
     model = start.model if start.model is not None else build(net)
     model = model.to(worker.device)
@@ -138,11 +137,9 @@ def _fit(
     if old is not None:
         plan = Plan.from_dict(old["plan"])  # type: ignore[arg-type]
         measured: dict[str, float] = {}
-        if old.get("measured"):
-            let_cudnn_choose(worker.device)
         check_same(folder, old, net, source)  # type: ignore[arg-type]
-        check_kernels(plan, recipe, worker.device, logs)
-        if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1:
+        check_kernels(old, plan, recipe, worker.device, logs)
+        if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1 and plan.threads:
             torch.set_num_threads(plan.threads)
     else:
         first = next(iter(train(recipe.epochs).batches(0)))
@@ -161,8 +158,8 @@ def _fit(
             if worker.first
             else None,
         )
-        if measured:  # by the first worker, for all
-            let_cudnn_choose(worker.device)
+    if worker.device.type == "cuda":
+        torch.backends.cudnn.benchmark = plan.tuned and not recipe.deterministic
     record: Json = old or {
         "network": net.name,
         "definition": network_to_dict(net),
@@ -172,6 +169,7 @@ def _fit(
         "recipe": recipe.to_dict(),
         "plan": plan.to_dict(),
         "measured": measured,
+        "resized_by": resizer(),
         "preprocessing": preprocessing.to_dict(),
         "versions": versions(),
     }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -27,8 +28,8 @@ _LEAST_TURNS, _MOST_TURNS = 4, 16
 # compiling takes a minute a plan, on a CPU two, and gained nothing there: only for a run for which the plain loop
 # would take so many seconds
 _LONG = {"cuda": 1200.0, "cpu": 7200.0}
-# a run that the plain loop does in so many seconds is over before a measurement has paid
-_SHORT = {"cuda": 20.0}
+# a run that the plain loop does in so many seconds on a GPU is over before a measurement has paid
+_SHORT = 20.0
 # a step of the plain loop that takes longer is measured on a part of the batch: the ratio is the same
 _STEP_SECONDS = 0.2
 
@@ -45,8 +46,8 @@ def choose(
 ) -> tuple[Plan, dict[str, float]]:
     """The fastest plan and what each gave, images per second by description; the model is as it was.
 
-    pictures: how many the whole run trains on; a long run is worth a longer measurement. The candidates take turns,
-    so that what else the machine does falls on all alike; each counts with its best turn, which other programs
+    pictures: how many the whole run trains on; a long run is worth a longer measurement. On a CPU the candidates take
+    turns, so that what else the machine does falls on all alike; each counts with its best turn, which other programs
     disturbed least. The plain float32 loop is always among them, and what is taken beat it turn by turn.
 
     Nothing is measured without a choice, nor where the run is to be deterministic, nor where a GPU does all of it in
@@ -58,20 +59,40 @@ def choose(
         return usual, {}
     plans = candidates(model, recipe, device, len(images))
     if len(plans) == 1 or len(images) == 0:
-        return plans[0], {}
+        return dataclasses.replace(plans[0], tuned=device.type == "cuda"), {}
     kept = {name: t.clone() for name, t in model.state_dict().items()}
     threads = torch.get_num_threads()
-    steppers: dict[Plan, Stepper] = {}
-    all_of_them: list[Stepper] = []
 
-    def add(plan: Plan) -> None:
-        steppers[plan] = Stepper(model, recipe, plan, preprocessing, classes, device)
-        all_of_them.append(steppers[plan])
+    def stepper(plan: Plan) -> Stepper:
+        return Stepper(model, recipe, plan, preprocessing, classes, device)
 
-    add(plans[0])
+    measuring = _on_gpu if device.type == "cuda" else _on_cpu
     try:
-        # a GPU chooses its kernels anew for each size of batch, which takes longer than the whole batch does
-        few = len(images) if device.type == "cuda" else min(len(images), 8)
+        turns, seen = measuring(plans, usual, recipe, stepper, images, labels, pictures)
+    finally:
+        torch.set_num_threads(threads)
+        model.load_state_dict(kept)
+        for p in model.parameters():
+            p.grad = None
+        _empty(device)
+    if not turns:
+        return usual, {}
+    taken = dataclasses.replace(_winner(turns, plans[0], usual), tuned=device.type == "cuda")
+    return taken, {p.describe(): seen / min(t) for p, t in turns.items()}
+
+
+Turns = dict[Plan, list[float]]
+Maker = Callable[[Plan], Stepper]
+
+
+def _on_cpu(
+    plans: list[Plan], usual: Plan, recipe: Recipe, make: Maker, images: Tensor, labels: Tensor, pictures: int
+) -> tuple[Turns, int]:
+    """Seconds of each plan's turns, taken by all in rounds, and on how many pictures."""
+    steppers = {plans[0]: make(plans[0])}
+    all_of_them = [steppers[plans[0]]]
+    try:
+        few = min(len(images), 8)
         while True:  # what a step costs whatever the batch must not hide what a picture costs
             once = min(_time(steppers[plans[0]], images[:few], labels[:few], turn) for turn in range(2))
             if once > _STEP_SECONDS / 4 or few == len(images):
@@ -80,26 +101,19 @@ def choose(
         fit = max(few, min(len(images), int(few * _STEP_SECONDS / once)))
         images, labels = images[:fit], labels[:fit]
         whole = pictures * once / few
-        if whole < _SHORT.get(device.type, 0.0) and recipe.compile == "auto":
-            return usual, {}
-        let_cudnn_choose(device)
-        if whole < _LONG.get(device.type, math.inf) and recipe.compile == "auto":
-            plans = [p for p in plans if not p.compile]  # importing the compiler alone takes seconds
-        for plan in plans[1:]:
-            add(plan)
-        turns: dict[Plan, list[float]] = {p: [] for p in steppers}
-        until = time.perf_counter() + min(_MOST_SECONDS, max(_LEAST_SECONDS, _SHARE * whole))
+        for plan in _worth(plans, recipe, whole, _LONG["cpu"])[1:]:
+            steppers[plan] = make(plan)
+            all_of_them.append(steppers[plan])
+        turns: Turns = {p: [] for p in steppers}
+        until = time.perf_counter() + _budget(whole)
         for turn in range(_MOST_TURNS):
             for plan, stepper in list(steppers.items()):
                 try:
                     seconds = _time(stepper, images, labels, turn)
                 except Exception:
-                    if plan == plans[0] or not (plan.compile or device.type == "cuda"):
+                    if not plan.compile or plan == plans[0]:
                         raise
-                    # no compiler here, or one that cannot, or a GPU's memory is full: not a plan then
-                    stepper.close()
-                    del steppers[plan], turns[plan]
-                    _empty(device)
+                    del steppers[plan], turns[plan]  # no compiler here, or one that cannot: not a plan then
                     continue
                 if turn:  # the first turn meets cold caches and compilers
                     turns[plan].append(seconds)
@@ -108,23 +122,76 @@ def choose(
             if turn >= 2:  # who is far behind need not go on
                 limit = 1.5 * min(min(t) for t in turns.values())
                 stay = (plans[0], usual)
-                for plan in [p for p in steppers if min(turns[p]) > limit and p not in stay]:
-                    steppers.pop(plan).close()
+                steppers = {p: s for p, s in steppers.items() if min(turns[p]) <= limit or p in stay}
     finally:
         for stepper in all_of_them:
             stepper.close()
-        _empty(device)
-        torch.set_num_threads(threads)
-        model.load_state_dict(kept)
-        for p in model.parameters():
+    return turns, len(images)
+
+
+def _on_gpu(
+    plans: list[Plan], usual: Plan, recipe: Recipe, make: Maker, images: Tensor, labels: Tensor, pictures: int
+) -> tuple[Turns, int]:
+    """The same, one plan after the other: a GPU is nobody else's, and has no room for what all of them hold.
+
+    Nothing is measured of a run that the plain loop does in seconds. A plan that fails, for want of memory or of a
+    compiler, is none.
+    """
+    turns: Turns = {}
+    torch.backends.cudnn.benchmark = False
+    plain, few = make(plans[0]), len(images)
+    while True:
+        try:
+            once = min(_time(plain, images[:few], labels[:few], turn) for turn in range(2))
+            break
+        except torch.OutOfMemoryError:  # another plan may need less, and smaller batches compare as well
+            if few == 1:
+                raise
+        _empty(plain.device)
+        few //= 2
+    plain.close()
+    images, labels = images[:few], labels[:few]
+    whole = pictures * once / few
+    if whole < _SHORT and recipe.compile != "on":
+        return {}, few
+    torch.backends.cudnn.benchmark = True
+    plans = _worth(plans, recipe, whole, _LONG["cuda"])
+    for plan in plans:
+        until = time.perf_counter() + _budget(whole) / len(plans)
+        problem, stepper = None, make(plan)
+        try:
+            found: list[float] = []
+            for turn in range(_MOST_TURNS):
+                seconds = _time(stepper, images, labels, turn)
+                found += [seconds] if turn else []
+                if turn >= _LEAST_TURNS and time.perf_counter() > until:
+                    break
+            if plan.graphs and not stepper.capturing:
+                problem = "it could not be recorded"
+            else:
+                turns[plan] = found
+        except Exception as error:
+            if plan == plans[0]:
+                raise
+            problem = str(error).partition("\n")[0]
+        finally:
+            stepper.close()
+        if problem is not None:
+            warnings.warn(f"{plan.describe()}: left out, since {problem}", RuntimeWarning, stacklevel=2)
+        del stepper
+        for p in plain.parameters[0]:
             p.grad = None
-    return _winner(turns, plans[0], usual), {p.describe(): len(images) / min(t) for p, t in turns.items()}
+        _empty(plain.device)
+    return turns, few
 
 
-def let_cudnn_choose(device: torch.device) -> None:
-    """Let cuDNN time its kernels for each shape: seconds at the start, which a run of a minute has to give."""
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True
+def _worth(plans: list[Plan], recipe: Recipe, whole: float, long: float) -> list[Plan]:
+    """Without those that compile, in a run that is over before that has paid: importing the compiler alone takes seconds."""
+    return [p for p in plans if not p.compile] if whole < long and recipe.compile == "auto" else plans
+
+
+def _budget(whole: float) -> float:
+    return min(_MOST_SECONDS, max(_LEAST_SECONDS, _SHARE * whole))
 
 
 def _winner(turns: Mapping[Plan, Sequence[float]], plain: Plan, usual: Plan) -> Plan:
@@ -160,7 +227,10 @@ def _busy() -> bool:
 
 
 def _time(stepper: Stepper, images: Tensor, labels: Tensor, turn: int) -> float:
-    stepper.model.to(memory_format=stepper.layout)  # type: ignore[call-overload]
+    if (
+        stepper.device.type == "cpu"
+    ):  # where others take turns on the same weights; a graph has noted where they lie
+        stepper.model.to(memory_format=stepper.layout)  # type: ignore[call-overload]
     stepper.model.train()
     for task in stepper.tasks:
         task.train()

@@ -104,7 +104,7 @@ def make(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def take_step(optimizer: torch.optim.Optimizer) -> None:
-    """`optimizer.step()` without the decorators, whose only work here is to import torch's compiler: see below."""
+    """`optimizer.step()` without its decorators, which import torch's compiler: see below. No hooks are called."""
     with torch.no_grad():
         inspect.unwrap(type(optimizer).step)(optimizer)
 

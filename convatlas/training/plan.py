@@ -23,7 +23,7 @@ from convatlas.training.recipe import Recipe
 class Plan:
     """precision: float32 or bf16 (float32 weights, bf16 arithmetic). replicas: threads that share a batch.
 
-    threads: of a CPU, in each replica; 0 where another device computes.
+    threads: of a CPU, in each replica; 0 where another device computes. tuned: cuDNN times its kernels for each shape.
 
     fused: batch norm, the addition of shortcuts and ReLU in one kernel. graphs: forward and backward pass are one CUDA
     graph, one launch for all their kernels. compile: by torch.compile.
@@ -37,6 +37,7 @@ class Plan:
     threads: int = 1
     graphs: bool = False
     fused: bool = False
+    tuned: bool = False
 
     def describe(self) -> str:
         """A line for a person."""
@@ -126,16 +127,12 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
 def _on_gpu(
     model: nn.Module, recipe: Recipe, precisions: list[str], layouts: list[bool], compiled: list[bool]
 ) -> list[Plan]:
-    """The plain loop, then the fastest arithmetic with and without each of what may pay: graphs, fused kernels, compiling.
-
-    Workers that add up gradients on the way, and batches in several parts, do without graphs.
-    """
+    """The plain loop, then the fastest arithmetic with and without each of what may pay: graphs, fused kernels, compiling."""
     from convatlas.modules.norm import gpu_kernels, norms
 
-    alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
     plans = [Plan(precisions[0], layouts[0], compile=compiled[0], threads=0)]
     fusable = bool(norms(model)) and layouts[-1] and gpu_kernels() is not None
-    for graphs in [False, True] if alone and recipe.accumulate == 1 else [False]:
+    for graphs in [False, True] if recordable(model, recipe) else [False]:
         if not compiled[0]:
             ways = [False, True] if fusable else [False]
             plans += [
@@ -168,6 +165,17 @@ def _splits(recipe: Recipe, threads: int, batch: int) -> list[int]:
     part = batch // recipe.accumulate
     # batch norm sees a replica's part alone, as under DistributedDataParallel: at least 32 pictures
     return [1, threads] if threads > 1 and part % threads == 0 and part // threads >= 32 else [1]
+
+
+def recordable(model: nn.Module, recipe: Recipe) -> bool:
+    """Whether a step can be one CUDA graph.
+
+    Not where Python draws which blocks to drop (a graph would drop the same ones for ever), where a batch comes in
+    several parts (their gradients add up), nor where workers talk to each other on the way.
+    """
+    several = torch.distributed.is_available() and torch.distributed.is_initialized()
+    drops = any(getattr(m, "survival", 1.0) < 1.0 for m in model.modules())
+    return recipe.accumulate == 1 and not several and not drops
 
 
 def draws(model: nn.Module) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from convatlas.data.resize import kernels as resize_kernels
 from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.define.serialize import network_to_dict
@@ -36,19 +37,26 @@ def check_same(folder: RunFolder, record: Json, network: Network, source: DataSo
         )
 
 
-def check_kernels(plan: Plan, recipe: Recipe, device: torch.device, logs: Logs) -> None:
-    """Say that fused kernels of the run's plan are not there now; ConvAtlasError where the bits were promised."""
-    problem = unfused(device) if plan.fused else None
-    if problem is None:
-        return
-    if recipe.deterministic:
-        raise ConvAtlasError(
-            f"--resume: the run is deterministic and its batch norm ran on compiled kernels, which are not there now: "
-            f"{problem}. Go on where they are, or give another --out"
-        )
-    logs.say(
-        f"warning: the run's fused batch norm goes on with torch's operations, slower and rounded otherwise: {problem}"
-    )
+def resizer() -> str:
+    """What resizes crops here: our C kernel or torch, which differ by a grey level here and there."""
+    return "torch" if resize_kernels().library is None else "C"
+
+
+def check_kernels(record: Json, plan: Plan, recipe: Recipe, device: torch.device, logs: Logs) -> None:
+    """Say that kernels of the run are not there now; ConvAtlasError where the bits were promised."""
+    problems = []
+    if plan.fused and (why := unfused(device, plan.threads or 1)) is not None:
+        problems.append(f"its batch norm ran on fused kernels, which are not there now: {why}")
+    before = record.get("resized_by", resizer())
+    if before != resizer():
+        why = resize_kernels().problem or "they are here now"
+        problems.append(f"its crops were resized by {before}, and would be by {resizer()} now: {why}")
+    for problem in problems:
+        if recipe.deterministic:
+            raise ConvAtlasError(
+                f"--resume: the run is deterministic, and {problem}. Go on where it began, or give another --out"
+            )
+        logs.say(f"warning: {problem}; the run goes on, rounded otherwise")
 
 
 def saver(folder: RunFolder | None, logs: Logs) -> Callable[[checkpoint.State], None]:

@@ -18,7 +18,7 @@ from convatlas.data.randomness import batch_generator, mix
 from convatlas.define.preprocessing import Preprocessing
 from convatlas.training.captured import Captured, key
 from convatlas.training.objective import loss_of, right
-from convatlas.training.plan import Plan
+from convatlas.training.plan import Plan, recordable
 from convatlas.training.recipe import Recipe
 
 Result = tuple[Tensor, Tensor]  # summed loss, number right; on the device, so that nobody waits for them
@@ -84,7 +84,7 @@ class Stepper:
         self.captured: Captured | None = None
         # of the last step: a graph is recorded when a shape comes twice in a row, not for a batch of its own size
         self.seen: tuple[object, ...] | None = None
-        self.capturing = plan.graphs and device.type == "cuda" and recipe.accumulate == 1
+        self.capturing = plan.graphs and device.type == "cuda" and recordable(model, recipe)
         self.pool = ThreadPoolExecutor(plan.replicas - 1, "replica") if plan.replicas > 1 else None
         self.generators = [torch.Generator(device=device) for _ in self.tasks]
         self.parameters = [[p for p in task.parameters() if p.requires_grad] for task in self.tasks]
@@ -96,7 +96,7 @@ class Stepper:
     def threads(self) -> Iterator[None]:
         """Replicas take one thread each; what was set comes back afterwards."""
         before = torch.get_num_threads()
-        if self.device.type == "cpu" and self.plan.threads != before:
+        if self.device.type == "cpu" and self.plan.threads not in {0, before}:
             torch.set_num_threads(self.plan.threads)
         try:
             yield
@@ -178,8 +178,8 @@ class Stepper:
         """The same by a CUDA graph; None where there is none for these shapes."""
         if not self.capturing:
             return None
+        before, self.seen = self.seen, key(inputs, targets)
         if self.captured is None or not self.captured.suits(inputs, targets):
-            before, self.seen = self.seen, key(inputs, targets)
             if self.seen != before:
                 return None
             self.captured = None  # its memory may be needed for the next

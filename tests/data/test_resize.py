@@ -60,6 +60,7 @@ def test_what_it_is_not_for_is_refused_and_goes_the_usual_way() -> None:
     assert not resize(pixels.astype(np.float32), out)  # type: ignore[arg-type]
     assert not resize(pixels, np.zeros((8, 8, 3), np.uint8)[::2, ::2])
     assert not resize(pixels, np.zeros((4, 4, 1), np.uint8))
+    assert not resize(np.zeros((1, 70_000, 3), np.uint8), out)  # floats would lose count
 
 
 def test_without_a_compiler_a_crop_is_the_same_to_a_grey_level(monkeypatch: pytest.MonkeyPatch) -> None:

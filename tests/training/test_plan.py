@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,85 @@ def test_a_gpu_tries_graphs_fused_kernels_and_compiling_on_the_fastest_arithmeti
     assert (best.fused, best.graphs, best.compile) == (True, True, False)
 
 
+def test_blocks_dropped_by_python_are_in_no_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph would drop the same ones for ever, and leave their weights without a gradient."""
+    monkeypatch.setattr(plan, "has_bf16", lambda device: True)
+    model = build(catalogue.network("resnet110_stochastic_depth"), init=False)
+    for recipe in (RECIPE, dataclasses.replace(RECIPE, deterministic=False)):
+        assert not any(p.graphs for p in candidates(model, recipe, torch.device("cuda"), 128))
+        assert not fixed(model, recipe, torch.device("cuda"), 128).graphs
+    # a recorded plan is not asked again
+    made = Stepper(model, RECIPE, Plan("bf16", True, threads=0, graphs=True), NAMED["cifar"], 10, CPU)
+    made.device = torch.device("cuda")
+    assert not made.capturing
+
+
+def test_a_run_of_a_gpu_goes_on_on_a_cpu(network: Network, source: DataSource, tmp_path: Path) -> None:
+    """Its plan names no threads: those that are set are used."""
+    fit(network, source, dataclasses.replace(RECIPE, epochs=1), out=tmp_path, seed=1)
+    path = tmp_path / "recipe.json"
+    record = json.loads(path.read_text("utf-8"))
+    record["plan"] |= {"threads": 0, "replicas": 1, "precision": "float32", "fused": False, "tuned": True}
+    record["recipe"]["epochs"] = 2
+    path.write_text(json.dumps(record), "utf-8")
+    before = torch.get_num_threads()
+    outcome = fit(network, source, dataclasses.replace(RECIPE, epochs=2), out=tmp_path, seed=1, resume=True)
+    assert len(outcome.history) == 2
+    assert torch.get_num_threads() == before
+    assert not torch.backends.cudnn.benchmark
+
+
+def test_crops_resized_by_another_hand_stop_a_deterministic_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a grey level here and there: the bits that such a run promises would change in the middle."""
+    monkeypatch.setattr(resuming, "resize_kernels", lambda: Native(None, "no C compiler was found"))
+    with pytest.raises(ConvAtlasError, match="resized by C, and would be by torch now: no C compiler"):
+        resuming.check_kernels({"resized_by": "C"}, Plan(), RECIPE, CPU, Logs())
+    said: list[str] = []
+    logs = Logs()
+    monkeypatch.setattr(logs, "say", said.append)
+    resuming.check_kernels(
+        {"resized_by": "C"}, Plan(), dataclasses.replace(RECIPE, deterministic=False), CPU, logs
+    )
+    resuming.check_kernels({"resized_by": "torch"}, Plan(), RECIPE, CPU, logs)
+    assert len(said) == 1
+
+
+class FakeGpu(Stepper):
+    """A stepper whose memory is full above so many pictures in float32, and whose bf16 takes half as long."""
+
+    room = 100
+
+    def gradients(self, images: torch.Tensor, labels: torch.Tensor, moment: Moment):  # type: ignore[no-untyped-def]
+        if self.plan.precision == "float32" and len(images) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        time.sleep(0.002 if self.plan.precision == "float32" else 0.001)
+        return torch.zeros(()), torch.zeros(())
+
+
+def test_a_plain_loop_that_does_not_fit_is_measured_on_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bf16 may fit where float32 does not; nothing is lost by asking."""
+    model = build(catalogue.network("resnet20"), init=False)
+    recipe = dataclasses.replace(RECIPE, deterministic=False, compile="off")
+    monkeypatch.setattr(measure, "_SHORT", 0.0)
+    images, labels = torch.zeros(256, 3, 32, 32, dtype=torch.uint8), torch.zeros(256, dtype=torch.int64)
+
+    def maker(one: Plan) -> Stepper:
+        return FakeGpu(model, recipe, one, NAMED["cifar"], 10, CPU)
+
+    plans = [Plan(threads=0), Plan("bf16", True, threads=0)]
+    before = torch.backends.cudnn.benchmark
+    try:
+        turns, seen = measure._on_gpu(plans, plans[1], recipe, maker, images, labels, 10**6)
+        assert seen == 64
+        assert set(turns) == set(plans)
+        assert measure._winner(turns, plans[0], plans[1]) == plans[1]
+        monkeypatch.setattr(FakeGpu, "room", 0)
+        with pytest.raises(torch.OutOfMemoryError):
+            measure._on_gpu(plans, plans[1], recipe, maker, images, labels, 10**6)
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
 def test_a_plan_with_graphs_runs_without_them_where_there_are_none() -> None:
     images, labels = torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64)
     model = build(catalogue.network("resnet20"))
@@ -197,7 +278,7 @@ def test_fused_kernels_that_are_gone_at_resume_are_told_and_stop_a_deterministic
     said: list[str] = []
     logs = Logs()
     monkeypatch.setattr(logs, "say", said.append)
-    resuming.check_kernels(Plan(fused=True), dataclasses.replace(short, deterministic=False), CPU, logs)
-    resuming.check_kernels(Plan(), short, CPU, logs)
+    resuming.check_kernels({}, Plan(fused=True), dataclasses.replace(short, deterministic=False), CPU, logs)
+    resuming.check_kernels({}, Plan(), short, CPU, logs)
     assert len(said) == 1
     assert "no C compiler was found" in said[0]

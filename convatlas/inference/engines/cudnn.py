@@ -72,7 +72,8 @@ def fuse(recording: Recording, serves: Serves, batch: int) -> int:
                 n for n in below.args[:2] if isinstance(n, fx.Node) and n.meta["shape"] == below.meta["shape"]
             ]
             fits = [n for n in parts if n.meta.get("kind") is Kind.CONV and len(n.users) == 1]
-            candidates = sorted(fits, key=order.__getitem__, reverse=True) if len(parts) == 2 else []
+            two = len(parts) == 2 and parts[0] is not parts[1]
+            candidates = sorted(fits, key=order.__getitem__, reverse=True) if two else []
         for conv in candidates:
             x, weight, bias = conv.args[0], recording.constant(conv.args[1]), conv.args[2]
             if weight is None or not isinstance(x, fx.Node):

@@ -41,7 +41,8 @@ def pooled(
     """What `max_pool` computes, of the same arguments."""
     threads = torch.get_num_threads()
     if (
-        x.dtype not in _TYPES
+        x.device.type != "cpu"
+        or x.dtype not in _TYPES
         or not x.is_contiguous(memory_format=torch.channels_last)
         or not kernels().serves(threads)
     ):
