@@ -10,7 +10,6 @@ import io
 import os
 import threading
 import warnings
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -91,7 +90,8 @@ def read_bytes(source: Source, name: str | None = None) -> bytes:
         data = bytes(source)
     else:
         try:
-            data = Path(source).read_bytes()
+            with open(source, "rb", buffering=0) as file:  # noqa: PTH123  a third faster: one read, and no Path for it
+                data = file.read()
         except OSError as error:
             raise ImageError(label(source, name), f"cannot be opened: {error.strerror or error}") from error
     if not data:
