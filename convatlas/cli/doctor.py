@@ -99,22 +99,26 @@ def _torch(problems: list[str]) -> dict[str, object] | None:
         return None
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     _look_at_torchvision(problems)
+    from convatlas.modules import norm
+
     return {
         "version": torch.__version__,
         "device": "cuda" if gpus else "mps" if torch.backends.mps.is_available() else "cpu",
         "gpus": gpus,
         "threads": torch.get_num_threads(),
         "kernels": _kernels(),
+        "gpu_kernels": norm.unfused(torch.device("cuda")) if gpus else None,
         "bf16_speed": round(_bf16_speed(torch.device("cuda" if gpus else "cpu")), 2),
     }
 
 
 def _kernels() -> str | None:
-    """Why training on CPUs does without compiled kernels; None where it has them."""
-    from convatlas.data import pixel_kernels
+    """Why CPUs do without compiled kernels; None where they have them."""
+    from convatlas.data import pixel_kernels, resize
+    from convatlas.inference.engines import pooling
     from convatlas.modules import norm
 
-    found = [norm.kernels(), pixel_kernels.kernels()]
+    found = [norm.kernels(), pixel_kernels.kernels(), resize.kernels(), pooling.kernels()]
     problem = next((one.problem for one in found if one.problem), None)
     return problem or (
         None if all(one.threaded for one in found) else "torch's threads cannot be shared here"
@@ -180,6 +184,9 @@ def _lines(found: dict[str, object]) -> list[str]:
         )
         why = device["kernels"]
         rows.append(("kernels", "compiled for this processor" if why is None else f"torch's own: {why}"))
+        if device["gpus"]:
+            why = device["gpu_kernels"]
+            rows.append(("GPU kernels", "Triton's" if why is None else f"torch's own: {why}"))
     else:
         rows.append(("torch", "not there: definitions, numbers, pictures and source work without it"))
     cache = found["cache"]
