@@ -90,7 +90,7 @@ def read_bytes(source: Source, name: str | None = None) -> bytes:
         data = bytes(source)
     else:
         try:
-            with open(source, "rb", buffering=0) as file:  # noqa: PTH123  a third faster: one read, and no Path for it
+            with open(os.fspath(source), "rb", buffering=0) as file:  # noqa: PTH123  a third faster: one read, and no Path for it
                 data = file.read()
         except OSError as error:
             raise ImageError(label(source, name), f"cannot be opened: {error.strerror or error}") from error

@@ -75,6 +75,13 @@ def _triton() -> tuple[ModuleType | None, str]:
     return norm_triton, ""
 
 
+def _has_kernels(kind: str) -> bool:
+    """Whether some of a kind of device are there at all; asked in every forward pass."""
+    if kind == "cpu":
+        return kernels().library is not None
+    return kind == "cuda" and gpu_kernels() is not None
+
+
 def unfused(device: torch.device, threads: int = 1) -> str | None:
     """Why there are no kernels for a device, of whose CPU a caller has so many threads; None where there are."""
     if device.type == "cpu":
@@ -160,7 +167,7 @@ class FusedNorm(nn.BatchNorm2d):
                 for t in (self.weight, self.bias, self.running_mean)
             )
             and not torch.compiler.is_compiling()
-            and (kernels().library if x.device.type == "cpu" else x.is_cuda and gpu_kernels()) is not None
+            and _has_kernels(x.device.type)
         )
 
     def _usual(self, x: Tensor, residual: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from convatlas.data.loader import Loader
-from convatlas.data.sets import Dataset
+from convatlas.data.sets import Dataset, FileSet
 from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.define.serialize import network_to_dict
@@ -169,7 +169,8 @@ def _fit(
         "recipe": recipe.to_dict(),
         "plan": plan.to_dict(),
         "measured": measured,
-        "resized_by": resizer(),
+        # of sets that lie in memory no crop is resized
+        **({"resized_by": resizer()} if isinstance(source.train, FileSet) else {}),
         "preprocessing": preprocessing.to_dict(),
         "versions": versions(),
     }

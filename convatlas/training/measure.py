@@ -227,9 +227,8 @@ def _busy() -> bool:
 
 
 def _time(stepper: Stepper, images: Tensor, labels: Tensor, turn: int) -> float:
-    if (
-        stepper.device.type == "cpu"
-    ):  # where others take turns on the same weights; a graph has noted where they lie
+    # on a CPU others take turns on the same weights; a GPU's graph has noted where they lie
+    if stepper.device.type == "cpu":
         stepper.model.to(memory_format=stepper.layout)  # type: ignore[call-overload]
     stepper.model.train()
     for task in stepper.tasks:

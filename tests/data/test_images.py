@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from convatlas.data.images import ImageError, read_image
+from convatlas.data.images import ImageError, read_bytes, read_image
 
 
 def manifest(shared_data: Path) -> list[dict[str, str]]:
@@ -181,3 +181,10 @@ def test_the_error_keeps_its_words_across_a_process_border() -> None:
 
     error = pickle.loads(pickle.dumps(ImageError("a.jpg", "the file is empty (0 bytes)")))
     assert (error.path, error.reason) == ("a.jpg", "the file is empty (0 bytes)")
+
+
+@pytest.mark.parametrize("number", [0, 3, 2.5])
+def test_a_number_is_no_file(number: object) -> None:
+    """open() would take one for a file that is open already."""
+    with pytest.raises(TypeError):
+        read_bytes(number)  # type: ignore[arg-type]

@@ -297,3 +297,12 @@ def test_a_step_in_bf16_goes_the_same_way(replicas: int) -> None:
         stepper.close()
         found.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert F.cosine_similarity(*found, dim=0) > 0.98
+
+
+def test_on_a_device_without_kernels_torch_computes() -> None:
+    """A run's plan may say `fused` and be gone on with elsewhere, on Apple's GPU say: no address of it goes to C."""
+    own = layer(8, "relu").to("meta")
+    x = torch.randn(2, 8, 4, 4, device="meta").to(memory_format=LAST).requires_grad_()
+    assert not own._suits(x, None)
+    own(x).sum().backward()
+    assert x.grad is not None

@@ -282,3 +282,14 @@ def test_fused_kernels_that_are_gone_at_resume_are_told_and_stop_a_deterministic
     resuming.check_kernels({}, Plan(), short, CPU, logs)
     assert len(said) == 1
     assert "no C compiler was found" in said[0]
+
+
+def test_a_set_in_memory_does_not_depend_on_the_resize(
+    network: Network, source: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pictures are no crops: a deterministic run goes on where there is no compiler."""
+    fit(network, source, dataclasses.replace(RECIPE, epochs=1), out=tmp_path, seed=1)
+    assert "resized_by" not in json.loads((tmp_path / "recipe.json").read_text("utf-8"))
+    monkeypatch.setattr(resuming, "resize_kernels", lambda: Native(None, "no C compiler was found"))
+    outcome = fit(network, source, dataclasses.replace(RECIPE, epochs=1), out=tmp_path, seed=1, resume=True)
+    assert len(outcome.history) == 1

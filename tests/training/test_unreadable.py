@@ -51,6 +51,8 @@ def test_a_run_over_broken_pictures_names_them_and_goes_on(network: Network, tmp
     assert [Path(s["path"]).name for s in listed] == ["bad.png", "cut.png"]
     assert all(s["reason"] for s in listed)
     assert outcome.summary["images"] == 8
+    # what resized the photos is a part of the run: at resume it is asked for
+    assert json.loads((out / "recipe.json").read_text())["resized_by"] in {"C", "torch"}
     page = (out / "report.html").read_text()
     assert "bad.png" in page
     assert "cut.png" in page
