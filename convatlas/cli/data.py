@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--size", type=options.count, metavar="N", help="side of the input (default: 32 or 224)"
     )
     options.seed(preview)
-    options.out(preview, "FILE.svg", text="where to write (default: preview.svg)")
+    options.out(preview, "FILE.svg|png|pdf", text="where to write (default: preview.svg)")
     for action in (check, pack):
         action.add_argument(
             "--workers", type=options.count, metavar="N", help="threads (default: one a core)"
@@ -141,12 +141,14 @@ def _preview(args: argparse.Namespace) -> int:
     from convatlas.data.preview import preview, shown
     from convatlas.data.sets import TensorSet
     from convatlas.data.sources import open_data
+    from convatlas.drawing.files import check_format, write
 
+    out = args.out or Path("preview.svg")
+    check_format(out)  # before the work, not after
     source = open_data(args.data, args.data_root, args.seed)
     size = args.size or (source.train.images.shape[2] if isinstance(source.train, TensorSet) else 224)
-    out = args.out or Path("preview.svg")
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(preview(source.train, size, seed=args.seed), encoding="utf-8")
+    write(preview(source.train, size, seed=args.seed), out)
     if args.json:
         options.print_json({"out": str(out), "size": size, "augmentations": list(shown(size))})
     else:

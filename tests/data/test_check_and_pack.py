@@ -163,6 +163,9 @@ def test_the_command_checks_packs_and_previews(
     assert report["pictures"] == 12
     assert [Path(s["path"]).name for s in report["skipped"]] == ["text.jpg"]
     assert main(["data", "preview", "digits", "-o", str(tmp_path / "p.svg")]) == 0
+    assert (tmp_path / "p.svg").read_bytes().startswith(b"<svg")
+    assert main(["data", "preview", "digits", "-o", str(tmp_path / "p.txt")]) == 2
+    assert not (tmp_path / "p.txt").exists()  # an SVG under another name opens nowhere
     assert (tmp_path / "p.svg").read_text().startswith("<svg")
     assert main(["data"]) == 2
     assert main(["data", "pack", str(folder), "-o", str(tmp_path / "s"), "--quality", "101"]) == 2
