@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from convatlas.inference.graph.leads import expected_changes
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,22 @@ BOUNDS = {
     "bf16": Bounds(0.995, 0.1),
     "int8": Bounds(0.98, 0.25),
 }
+# of what a bound lets differ, the share to expect from which 250 images stay within it nine times of ten (Poisson)
+SAFE = 0.63
 TF32 = Bounds(0.995, 0.01)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How far a candidate is from float32 eager; `problem` is None if it may be used."""
+    """How far a candidate is from float32 eager; `problem` is None if it may be used.
+
+    expected: the share of further images that it is expected to answer otherwise, where that was asked for.
+    """
 
     agreement: float
     difference: float
     problem: str | None
+    expected: float | None = None
 
 
 def judge(reference: Tensor, answer: Tensor, bounds: Bounds) -> Verdict:
@@ -69,6 +77,23 @@ def judge(reference: Tensor, answer: Tensor, bounds: Bounds) -> Verdict:
     elif difference > bounds.difference:
         problem = f"a probability moved by {difference:.2g}, bound {bounds.difference:g}"
     return Verdict(agreement, difference, problem)
+
+
+def safe(agreement: float) -> float:
+    """The share of changed answers to expect at most of a plan that was chosen among several, by its bound."""
+    return SAFE * (1 - agreement)
+
+
+def reconsidered(verdict: Verdict, reference: Tensor, answer: Tensor, known: Tensor, most: float) -> Verdict:
+    """The verdict with the share of further images to expect changed, which may be at most `most`.
+
+    reference, answer: logits (n, classes) of images that the candidate was not fitted to; known: leads of all (m,).
+    """
+    share = expected_changes(reference, answer, known) if answer.shape == reference.shape else 1.0
+    problem = verdict.problem
+    if problem is None and not share <= most:
+        problem = f"{share:.1%} of further images to expect otherwise, bound {most:.2%}"
+    return replace(verdict, problem=problem, expected=share)
 
 
 def bounds_on(device: torch.device) -> dict[str, Bounds]:

@@ -11,10 +11,20 @@ from convatlas.allocator import keep_memory
 from convatlas.errors import MisuseError
 from convatlas.inference.candidates import MODES, base_plans, parallel_plans, wanted_precisions
 from convatlas.inference.care import refine_until_it_agrees
-from convatlas.inference.checking import ONE_OF, Bounds, Verdict, answers, bounds_on, judge
+from convatlas.inference.checking import (
+    ONE_OF,
+    Bounds,
+    Verdict,
+    answers,
+    bounds_on,
+    judge,
+    reconsidered,
+    safe,
+)
 from convatlas.inference.engines import Engine, Plan, Runner, Unsuitable, Workbench, engine, engines_for
 from convatlas.inference.engines.eager import frozen_copy, without_gradients
 from convatlas.inference.engines.importing import hushed
+from convatlas.inference.graph.leads import leads
 from convatlas.inference.images import Evidence
 from convatlas.inference.optimized import Optimized
 from convatlas.inference.report import Report, Row
@@ -104,11 +114,8 @@ class Search:
             ]
             self._time(promising + more, seconds)
 
-    def attempt(self, plan: Plan, *, variant: bool = False, least: float | None = None) -> bool:
-        """Make a candidate and judge it; a variant of one that passed is judged on fewer images.
-
-        least: the share of equal answers that it must reach, where that is not the bound's.
-        """
+    def attempt(self, plan: Plan, *, variant: bool = False) -> bool:
+        """Make a candidate and judge it; a variant of one that passed is judged on fewer images."""
         if plan.precision == "int8" and not self.evidence.enough_for_int8:
             return False
         self.tell(f"{plan}: preparing and checking")
@@ -127,10 +134,12 @@ class Search:
             text = " ".join(str(error).split())[:300]
             self._row(plan, f"failed: {type(error).__name__}: {text}")
             return False
-        bounds = self.bounds[plan.precision]
-        if least is not None:
-            bounds = Bounds(least, bounds.difference)
-        verdict = judge(reference, answer, bounds)
+        verdict = judge(reference, answer, self.bounds[plan.precision])
+        if plan.refined and self.evidence.real and not variant:
+            # by images that its weights were not rounded for; those are the first
+            count = len(self.evidence.check)
+            most = safe(self.bounds[plan.precision].agreement)
+            verdict = reconsidered(verdict, reference[:count], answer[:count], leads(reference), most)
         row = self._row(plan, f"not taken: {verdict.problem}" if verdict.problem else "", verdict)
         if verdict.problem is None:
             # what is made later, for another size of batch, is held against the model too

@@ -7,14 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.inference import optimize
-from convatlas.inference.candidates import finer_plans
 from convatlas.inference.checking import Bounds
 from convatlas.inference.engines import ENGINES, Plan, Unsuitable, Workbench
 from convatlas.inference.engines.importing import import_problem
 from convatlas.inference.graph import Kind, Recording
 from convatlas.inference.graph.mixed import layer_inputs, mix, restored
 from convatlas.inference.graph.refine import layers
-from convatlas.inference.graph.sensitivity import Sensitivity
 from convatlas.inference.optimized import Optimized
 
 
@@ -95,26 +93,6 @@ def test_the_layer_that_is_worst_by_construction_comes_first() -> None:
     images = torch.randn(32, 3, 8, 8)
     found = Workbench(model.eval(), images[:4], images, torch.device("cpu")).sensitivity("bf16")
     assert found.names[0] == "conv_1"
-
-
-def test_plans_are_tried_from_the_cheapest_on_and_never_all_in_float32() -> None:
-    errors = torch.tensor([[1.0], [0.09], [0.01]])
-    found = Sensitivity(("a", "b", "c"), errors, torch.linspace(0, 2, 64))
-    plan = Plan("onednn", "bf16")
-    tried = finer_plans(plan, found, 0.98)
-    assert [p.exact for p in tried] == [1, 2]
-    assert all(p.refined for p in tried)
-    assert finer_plans(plan, Sensitivity(("a",), torch.full((1, 1), 100.0), torch.ones(8)), 0.98) == []
-    assert next(p.exact for p in finer_plans(plan, found, 0.5)) == 0
-
-
-def test_between_few_layers_and_many_their_number_doubles() -> None:
-    # 26 layers alike: the share falls as the root of those left, so slowly that the estimates lie far apart
-    found = Sensitivity(tuple(map(str, range(26))), torch.ones(26, 1), torch.linspace(0, 128, 64))
-    tried = [p.exact for p in finer_plans(Plan("openvino", "int8"), found, 0.98)]
-    assert tried[0] == 0
-    assert {3, 6, 12} <= set(tried)
-    assert tried == sorted(tried)
 
 
 @pytest.mark.parametrize("name", ["folded", "onednn", "openvino"])

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from convatlas.inference.graph.leads import density, leads
 from convatlas.inference.graph.record import Recording
 from convatlas.inference.graph.refine import few, layers
 from convatlas.inference.graph.tail import logit_layers
@@ -35,10 +36,9 @@ class Sensitivity:
 
     def changed(self, spared: int) -> float:
         """The share of answers expected to change where the first `spared` layers stay float32."""
-        spread = self.errors[spared:].square().sum(0).sqrt().mean()
-        # near zero leads are about evenly dense; the normal error's part that passes a lead is spread / sqrt(2 pi)
-        near = self.leads.quantile(0.25)
-        return float(min(1.0, 0.25 / near.clamp_min(1e-12) * spread / (2 * torch.pi) ** 0.5))
+        # what a normal error takes off a lead is spread / sqrt(2 pi) in the mean
+        spread = float(self.errors[spared:].square().sum(0).sqrt().mean())
+        return min(1.0, density(self.leads) * spread / (2 * torch.pi) ** 0.5)
 
     def spared_for(self, share: float) -> int:
         """How many layers must stay float32 so that no larger share of the answers is expected to change."""
@@ -47,7 +47,7 @@ class Sensitivity:
 
 def sensitivity(recording: Recording, refined: Recording, images: Tensor, grid: str) -> Sensitivity:
     """`refined`: a copy of the recording with rounded weights; grid: "bf16" or "int8", of the layers' inputs."""
-    leads = torch.cat([lead(recording.module(piece)) for piece in images.split(16)])
+    known = torch.cat([leads(recording.module(piece)) for piece in images.split(16)])
     images = few(recording, images, IMAGES, BYTES)
     values = _Values()
     with torch.no_grad():
@@ -63,13 +63,7 @@ def sensitivity(recording: Recording, refined: Recording, images: Tensor, grid: 
             moved = (answer - expected).gather(1, two)
             errors[old.name] = moved[:, 0] - moved[:, 1]
     names = sorted(errors, key=lambda name: -float(errors[name].square().mean()))
-    return Sensitivity(tuple(names), torch.stack([errors[n] for n in names]).cpu(), leads.cpu())
-
-
-def lead(logits: Tensor) -> Tensor:
-    """By how much the first class leads, (n,)."""
-    first, second = logits.topk(2, 1).values.unbind(1)
-    return first - second
+    return Sensitivity(tuple(names), torch.stack([errors[n] for n in names]).cpu(), known.cpu())
 
 
 def rounded_inputs(x: Tensor, grid: str) -> Tensor:
