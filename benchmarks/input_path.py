@@ -12,6 +12,8 @@ milliseconds of CPU time an image (all threads and workers), which another job o
     processes  the decoding of `ours` in a DataLoader with worker processes: why the loader has threads
     decode     libjpeg-turbo alone, whole pictures, the fast DCT and upsampling of `ours`, nothing kept
     held       `bytes` when the decoded set is held in memory, from the second epoch on
+    packed     `ours` from shards of `convatlas data pack`, short side 256: what each epoch costs once a set is packed
+    raw        the same from shards of `convatlas data pack --format ppm`: larger, and nothing to decode
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import multiprocessing
 import os
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,11 +39,12 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from training_common import report
 
-from convatlas.data import Augmentation, FileSet, Loader, batch_generator
+from convatlas.data import Augmentation, FileSet, Loader, batch_generator, open_data
 from convatlas.data.augment import augment
 from convatlas.data.decode import decode_crop
 from convatlas.data.geometry import training_box
 from convatlas.data.jpeg import read_frame
+from convatlas.data.pack import pack
 from convatlas.data.randomness import Draws
 from convatlas.data.readers.folders import pictures_in
 from convatlas.define.preprocessing import NAMED
@@ -100,8 +104,19 @@ class OurDecoding(TorchDataset):
         return torch.from_numpy(pixels), 0
 
 
-def sides(paths: list[Path], workers: int) -> dict[str, Callable[[], None]]:
-    """A function a side that goes once through all photos."""
+def packed_set(paths: list[Path], folder: Path, quality: int | None) -> FileSet:
+    """As many reads of the photos as `convatlas data pack` writes them, by way of a list."""
+    folder.mkdir()
+    listed = folder / "photos.txt"
+    listed.write_text("".join(f"{p} {i % 2}\n" for i, p in enumerate(dict.fromkeys(paths))), encoding="utf-8")
+    pack(open_data(str(listed), test_share=0.01), folder / "shards", quality=quality)
+    found = open_data(str(folder / "shards")).whole()
+    assert isinstance(found, FileSet)
+    return found.subset([i % len(found) for i in range(len(paths))])
+
+
+def sides(paths: list[Path], workers: int, folder: Path) -> dict[str, Callable[[], None]]:
+    """A function a side that goes once through all photos; `folder` may be written to."""
     options = {"batch_size": BATCH, "shuffle": True, "num_workers": workers, "persistent_workers": True}
     plain, processes = DataLoader(Plain(paths), **options), DataLoader(OurDecoding(paths), **options)
     files = FileSet(tuple(paths), torch.zeros(len(paths), dtype=torch.int64), ("photo",))
@@ -109,12 +124,17 @@ def sides(paths: list[Path], workers: int) -> dict[str, Callable[[], None]]:
         name: Loader(files, BATCH, SIZE, True, CROP, workers=workers, drop_last=False, hold_bytes=hold)
         for name, hold in (("streamed", 0), ("held", 1 << 34))
     }
+    for name, quality in (("packed", 90), ("raw", None)):
+        shards = packed_set(paths, folder / name, quality)
+        loaders[name] = Loader(
+            shards, BATCH, SIZE, True, CROP, workers=workers, drop_last=False, hold_bytes=0
+        )
     out: list[torch.Tensor] = []
     epochs = iter(range(1 << 30))
 
-    def ours() -> None:
+    def ours(name: str = "streamed") -> None:
         epoch = next(epochs)
-        for number, (images, labels) in enumerate(loaders["streamed"].epoch(epoch)):
+        for number, (images, labels) in enumerate(loaders[name].epoch(epoch)):
             if not out or len(out[0]) < len(images):
                 out[:] = [torch.empty(images.shape).contiguous(memory_format=torch.channels_last)]
             generator = batch_generator(0, epoch, number)
@@ -134,6 +154,8 @@ def sides(paths: list[Path], workers: int) -> dict[str, Callable[[], None]]:
         "processes": lambda: drain(iter(processes)),
         "decode": decode_all,
         "held": lambda: drain(loaders["held"].epoch(next(epochs))),
+        "packed": lambda: ours("packed"),
+        "raw": lambda: ours("raw"),
     }
 
 
@@ -151,21 +173,32 @@ def drain(batches: Iterator[object]) -> None:
         pass
 
 
-def measure(folder: Path, args: argparse.Namespace) -> dict[str, object]:
-    """All sides in turns over one folder."""
-    found = sorted(p for p in pictures_in(folder) if p.suffix.lower() in (".jpg", ".jpeg"))
-    paths = [found[i % len(found)] for i in range(args.images)]
-    all_sides = sides(paths, args.workers)
-    chosen = {name: all_sides[name] for name in args.sides.split(",")}
-    rates: dict[str, list[float]] = {name: [] for name in chosen}
-    costs: dict[str, list[float]] = {name: [] for name in chosen}
-    for turn in range(args.rounds + 1):
+def take_turns(
+    chosen: dict[str, Callable[[], None]],
+    rounds: int,
+    photos: int,
+    rates: dict[str, list[float]],
+    costs: dict[str, list[float]],
+) -> None:
+    """Run each side once a round, and note its images a second and its CPU milliseconds an image."""
+    for turn in range(rounds + 1):
         for name, run in chosen.items():
             start, before = time.perf_counter(), cpu_seconds()
             run()
             if turn:  # the first starts processes, fills the page cache and the held set
-                rates[name].append(len(paths) / (time.perf_counter() - start))
-                costs[name].append(1e3 * (cpu_seconds() - before) / len(paths))
+                rates[name].append(photos / (time.perf_counter() - start))
+                costs[name].append(1e3 * (cpu_seconds() - before) / photos)
+
+
+def measure(folder: Path, args: argparse.Namespace) -> dict[str, object]:
+    """All sides in turns over one folder."""
+    found = sorted(p for p in pictures_in(folder) if p.suffix.lower() in (".jpg", ".jpeg"))
+    paths = [found[i % len(found)] for i in range(args.images)]
+    rates: dict[str, list[float]] = {name: [] for name in args.sides.split(",")}
+    costs: dict[str, list[float]] = {name: [] for name in rates}
+    with tempfile.TemporaryDirectory() as temporary:
+        all_sides = sides(paths, args.workers, Path(temporary))
+        take_turns({name: all_sides[name] for name in rates}, args.rounds, len(paths), rates, costs)
     sizes = [(f.width, f.height) for p in found if (f := read_frame(p.read_bytes())) is not None]
     side = [statistics.median(s[i] for s in sizes) for i in (0, 1)]
     size = sum(p.stat().st_size for p in found) / len(found)
@@ -214,7 +247,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--sides", default="plain,ours,bytes,processes,decode,held")
+    parser.add_argument("--sides", default="plain,ours,bytes,processes,decode,held,packed,raw")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--report", action="store_true", help="write benchmarks/reports/DATE-input-path.md")
     args = parser.parse_args()

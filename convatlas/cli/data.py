@@ -18,6 +18,7 @@ EXAMPLES = """\
   convatlas data check photos/                       what is broken, double or out of balance; exit 1 if anything is broken
   convatlas data check photos/ -o check.html         the same as a page with pictures
   convatlas data pack photos/ -o shards/ --size 256  resized tar shards; started again, it goes on
+  convatlas data pack photos/ -o shards/ --format ppm  pixels as they are: nine times the space, and nothing to decode
   convatlas data preview photos/ -o preview.svg      each augmentation on some of the photos
   convatlas data preview mnist --data-root mnist/ --size 32 -o preview.svg
 """
@@ -36,8 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--size", type=options.count, default=256, metavar="N", help="short side at most (default: 256)"
     )
     pack.add_argument(
-        "--quality", type=options.count, default=90, metavar="Q", help="of the JPEGs (default: 90)"
+        "--format",
+        choices=("jpeg", "ppm"),
+        default="jpeg",
+        help="ppm: pixels as they are, nine times the space, read without decoding (default: jpeg)",
     )
+    pack.add_argument("--quality", type=options.count, metavar="Q", help="of the JPEGs (default: 90)")
     pack.add_argument(
         "--per-shard",
         type=options.count,
@@ -104,14 +109,17 @@ def _pack(args: argparse.Namespace) -> int:
     from convatlas.data.pack import pack
     from convatlas.data.sources import open_data
 
-    if not 1 <= args.quality <= 100:
+    if args.format == "ppm" and args.quality is not None:
+        raise MisuseError("--quality is of JPEGs: --format ppm keeps pixels as they are")
+    quality = None if args.format == "ppm" else 90 if args.quality is None else args.quality
+    if quality is not None and not 1 <= quality <= 100:
         raise MisuseError(f"--quality {args.quality}: a JPEG's quality runs from 1 to 100")
     source = open_data(args.data, seed=args.seed)
     packed = pack(
         source,
         args.out,
         size=args.size,
-        quality=args.quality,
+        quality=quality,
         per_shard=args.per_shard,
         seed=args.seed,
         workers=args.workers,

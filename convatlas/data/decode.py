@@ -21,6 +21,7 @@ from convatlas.data.exact import crop_of_jpeg
 from convatlas.data.images import MAX_PIXELS, read_image
 from convatlas.data.jpeg import Frame, cut, read_frame
 from convatlas.data.pixels import crop_pixels
+from convatlas.data.ppm import ppm_pixels
 from convatlas.data.resize import resize
 from convatlas.data.scratch import Scratch
 from convatlas.define.preprocessing import Preprocessing
@@ -47,7 +48,7 @@ def decode_crop(data: bytes, plan: Plan, out: np.ndarray, name: str, *, fast: bo
     """
     frame = _fit(data)
     if frame is None:
-        pixels = _pillow(data, name, out.shape[2])
+        pixels = _other(data, name, out.shape[2])
         crop_resize(pixels, plan(pixels.shape[1], pixels.shape[0]), out)
         return
     box = plan(frame.width, frame.height)
@@ -109,7 +110,7 @@ def decode_whole(
     """
     frame = _fit(data)
     if frame is None:
-        return _pillow(data, name, channels)
+        return _other(data, name, channels)
     if frame.height * frame.width > LARGE:
         return None
     try:
@@ -149,6 +150,11 @@ def _turbo(
         buffer=buffer,
         strict=strict,
     )
+
+
+def _other(data: bytes, name: str, channels: int) -> np.ndarray:
+    pixels = ppm_pixels(data) if channels == 3 else None
+    return _pillow(data, name, channels) if pixels is None else pixels
 
 
 def _pillow(data: bytes, name: str, channels: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from convatlas.data.images import ImageError, read_image
 from convatlas.data.pixels import resized
+from convatlas.data.ppm import ppm_bytes
 from convatlas.data.randomness import epoch_order
 from convatlas.data.readers.shards import INDEX
 from convatlas.data.sets import FileSet
@@ -46,7 +47,7 @@ def pack(
     out: Path,
     *,
     size: int = 256,
-    quality: int = 90,
+    quality: int | None = 90,
     per_shard: int = 1000,
     seed: int = 0,
     workers: int | None = None,
@@ -54,7 +55,8 @@ def pack(
 ) -> Packed:
     """Write train-NNNNNN.tar and val-NNNNNN.tar of `source` into `out`.
 
-    size: the short side is made this, where it is longer; a JPEG that needs no change keeps its bytes. Pictures are
+    size: the short side is made this, where it is longer; a JPEG that needs no change keeps its bytes. quality: of the
+    JPEGs; None writes PPMs, pixels as they are, nine times the space and read without decoding. Pictures are
     shuffled by `seed`, so that a shard is a fair sample. Stopped and started again, it goes on after the last whole
     shard; MisuseError where `out` holds shards of other data or options.
     """
@@ -116,12 +118,12 @@ def _index(out: Path, plan: dict[str, object], classes: tuple[str, ...]) -> dict
     return index
 
 
-Job = tuple[FileSet, int, str, int, int]
+Job = tuple[FileSet, int, str, int, int | None]
 Made = tuple[str, bytes, int, tuple[str, str] | None]
 
 
 def _entry(job: Job) -> Made:
-    """(key, bytes of the picture, label, what is wrong with it or None)."""
+    """(name, bytes of the picture, label, what is wrong with it or None)."""
     dataset, index, key, size, quality = job
     label = int(dataset.labels[index])
     try:
@@ -130,13 +132,15 @@ def _entry(job: Job) -> Made:
     except ImageError as error:
         return key, b"", label, (error.path, error.reason)
     small = min(image.size) <= size
-    if small and data[:2] == b"\xff\xd8" and _plain(data):
-        return key, data, label, None
+    if small and quality is not None and data[:2] == b"\xff\xd8" and _plain(data):
+        return f"{key}.jpg", data, label, None
     if not small:
         image = image.resize(resized(image.size, size), Image.Resampling.BICUBIC)
+    if quality is None:
+        return f"{key}.ppm", ppm_bytes(image), label, None
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
-    return key, buffer.getvalue(), label, None
+    return f"{key}.jpg", buffer.getvalue(), label, None
 
 
 def _plain(data: bytes) -> bool:
@@ -149,9 +153,10 @@ def _write(path: Path, made: list[Made]) -> dict[str, object]:
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-            for key, data, label, wrong in made:
+            for picture, data, label, wrong in made:
                 if wrong is None:
-                    for name, content in ((f"{key}.jpg", data), (f"{key}.cls", str(label).encode())):
+                    key = picture.rpartition(".")[0]
+                    for name, content in ((picture, data), (f"{key}.cls", str(label).encode())):
                         entry = tarfile.TarInfo(name)  # no time, no owner: the same bytes every time
                         entry.size = len(content)
                         archive.addfile(entry, io.BytesIO(content))
