@@ -19,6 +19,7 @@ from convatlas.data import load
 from convatlas.inference.candidates import base_plans
 from convatlas.inference.checking import Bounds, answers, judge
 from convatlas.inference.engines import ENGINES
+from convatlas.inference.graph.leads import expected_changes
 from convatlas.inference.images import evidence
 from convatlas.inference.optimize import CHECKED
 from convatlas.inference.search import Search
@@ -66,14 +67,17 @@ def main() -> int:
             search.try_plan(engine, plan)
             seconds = time.perf_counter() - began
             tried = search.report.rows[before:]
-            shown = [row for row in tried if row is tried[0] or row is tried[-1]]
-            for row in (row for row in shown if row.verdict is not None):
+            for row in (row for row in tried if row.verdict is not None):
                 run = Tiled(engine.prepare(search.bench, row.plan), row.plan)
+                told = row.verdict.expected
                 line = f"{row.plan!s:50} {row.outcome or 'passes'}"
+                line += "" if told is None else f"; told {told:.2%}"
                 for folder, images in sets.items():
-                    verdict = judge(expected[folder], answers(run, images, 10), anything)
+                    answer = answers(run, images, 10)
+                    verdict = judge(expected[folder], answer, anything)
                     equal = round(verdict.agreement * len(images))
-                    line += f"; {folder.name}: {equal} of {len(images)} ({verdict.agreement:.1%}), moved {verdict.difference:.2g}"
+                    line += f"; {folder.parent.name}/{folder.name}: {equal} of {len(images)} ({verdict.agreement:.1%}), "
+                    line += f"told {expected_changes(expected[folder], answer):.2%}, moved {verdict.difference:.2g}"
                 print(line, flush=True)
             print(f"    {len(tried)} tried in {seconds:.0f} s", flush=True)
     return 0

@@ -14,6 +14,7 @@ milliseconds of CPU time an image (all threads and workers), which another job o
     held       `bytes` when the decoded set is held in memory, from the second epoch on
     packed     `ours` from shards of `convatlas data pack`, short side 256: what each epoch costs once a set is packed
     raw        the same from shards of `convatlas data pack --format ppm`: larger, and nothing to decode
+    raw-cold   `raw` with the shards out of the page cache before each turn, so that the disk is read (Linux)
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -108,14 +110,16 @@ def packed_set(paths: list[Path], folder: Path, quality: int | None) -> FileSet:
     """As many reads of the photos as `convatlas data pack` writes them, by way of a list."""
     folder.mkdir()
     listed = folder / "photos.txt"
-    listed.write_text("".join(f"{p} {i % 2}\n" for i, p in enumerate(dict.fromkeys(paths))), encoding="utf-8")
+    listed.write_text(
+        "".join(f"{p.resolve()} {i % 2}\n" for i, p in enumerate(dict.fromkeys(paths))), encoding="utf-8"
+    )
     pack(open_data(str(listed), test_share=0.01), folder / "shards", quality=quality)
     found = open_data(str(folder / "shards")).whole()
     assert isinstance(found, FileSet)
     return found.subset([i % len(found) for i in range(len(paths))])
 
 
-def sides(paths: list[Path], workers: int, folder: Path) -> dict[str, Callable[[], None]]:
+def sides(paths: list[Path], workers: int, folder: Path) -> dict[str, Callable[[], object]]:
     """A function a side that goes once through all photos; `folder` may be written to."""
     options = {"batch_size": BATCH, "shuffle": True, "num_workers": workers, "persistent_workers": True}
     plain, processes = DataLoader(Plain(paths), **options), DataLoader(OurDecoding(paths), **options)
@@ -124,17 +128,18 @@ def sides(paths: list[Path], workers: int, folder: Path) -> dict[str, Callable[[
         name: Loader(files, BATCH, SIZE, True, CROP, workers=workers, drop_last=False, hold_bytes=hold)
         for name, hold in (("streamed", 0), ("held", 1 << 34))
     }
-    for name, quality in (("packed", 90), ("raw", None)):
-        shards = packed_set(paths, folder / name, quality)
-        loaders[name] = Loader(
-            shards, BATCH, SIZE, True, CROP, workers=workers, drop_last=False, hold_bytes=0
-        )
+
+    @cache
+    def of_shards(name: str) -> Loader:
+        shards = packed_set(paths, folder / name, {"packed": 90, "raw": None}[name])
+        return Loader(shards, BATCH, SIZE, True, CROP, workers=workers, drop_last=False, hold_bytes=0)
+
     out: list[torch.Tensor] = []
     epochs = iter(range(1 << 30))
 
-    def ours(name: str = "streamed") -> None:
+    def ours(loader: Loader = loaders["streamed"]) -> None:
         epoch = next(epochs)
-        for number, (images, labels) in enumerate(loaders[name].epoch(epoch)):
+        for number, (images, labels) in enumerate(loader.epoch(epoch)):
             if not out or len(out[0]) < len(images):
                 out[:] = [torch.empty(images.shape).contiguous(memory_format=torch.channels_last)]
             generator = batch_generator(0, epoch, number)
@@ -154,9 +159,19 @@ def sides(paths: list[Path], workers: int, folder: Path) -> dict[str, Callable[[
         "processes": lambda: drain(iter(processes)),
         "decode": decode_all,
         "held": lambda: drain(loaders["held"].epoch(next(epochs))),
-        "packed": lambda: ours("packed"),
-        "raw": lambda: ours("raw"),
+        "packed": lambda: ours(of_shards("packed")),
+        "raw": lambda: ours(of_shards("raw")),
+        "raw-cold": lambda: (forget(of_shards("raw")), ours(of_shards("raw"))),
     }
+
+
+def forget(loader: Loader) -> None:
+    """Let the kernel drop a set's shards from its page cache."""
+    assert isinstance(loader.dataset, FileSet)
+    for shard in set(loader.dataset.paths):
+        with shard.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def cpu_seconds() -> float:
@@ -174,7 +189,7 @@ def drain(batches: Iterator[object]) -> None:
 
 
 def take_turns(
-    chosen: dict[str, Callable[[], None]],
+    chosen: dict[str, Callable[[], object]],
     rounds: int,
     photos: int,
     rates: dict[str, list[float]],
@@ -247,7 +262,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--sides", default="plain,ours,bytes,processes,decode,held,packed,raw")
+    parser.add_argument("--sides", default="plain,ours,bytes,processes,decode,held,packed,raw,raw-cold")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--report", action="store_true", help="write benchmarks/reports/DATE-input-path.md")
     args = parser.parse_args()

@@ -18,7 +18,7 @@ EXAMPLES = """\
   convatlas data check photos/                       what is broken, double or out of balance; exit 1 if anything is broken
   convatlas data check photos/ -o check.html         the same as a page with pictures
   convatlas data pack photos/ -o shards/ --size 256  resized tar shards; started again, it goes on
-  convatlas data pack photos/ -o shards/ --format ppm  pixels as they are: nine times the space, and nothing to decode
+  convatlas data pack photos/ -o shards/ --format ppm  pixels as they are: eight times the space, and nothing to decode
   convatlas data preview photos/ -o preview.svg      each augmentation on some of the photos
   convatlas data preview mnist --data-root mnist/ --size 32 -o preview.svg
 """
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("jpeg", "ppm"),
         default="jpeg",
-        help="ppm: pixels as they are, nine times the space, read without decoding (default: jpeg)",
+        help="ppm: pixels as they are, eight times the space, read without decoding (default: jpeg)",
     )
     pack.add_argument("--quality", type=options.count, metavar="Q", help="of the JPEGs (default: 90)")
     pack.add_argument(

@@ -2,7 +2,8 @@
 
 libjpeg-turbo through simplejpeg, no further down than the crop reaches; a large picture at a half, a quarter or an
 eighth where the crop is that much larger than what is asked for; then one antialiased resize on bytes, channels last.
-What it cannot do exactly (CMYK, turned by EXIF, formats other than JPEG, damaged files) goes through `read_image`.
+A PPM of `data pack` has its pixels as they are. What it cannot do exactly (CMYK, turned by EXIF, other formats, damaged
+files) goes through `read_image`.
 Pixels differ from Pillow's by a few grey levels where the scaled decoding or the fast DCT is used, so evaluation by a
 paper's protocol goes through `convatlas.data.pixels`.
 """
@@ -87,7 +88,8 @@ def crop_resize(pixels: np.ndarray, box: Box, out: np.ndarray) -> None:
         return
     if resize(part, out):
         return
-    if not part.flags.c_contiguous:  # the vector code takes pixels without gaps only
+    # torch's vector code takes pixels without gaps only, and its tensors no memory that may not be written to
+    if not (part.flags.c_contiguous and part.flags.writeable):
         packed = _scratch.room("part", part.size).reshape(part.shape)
         packed[:] = part
         part = packed

@@ -1,6 +1,6 @@
 """A folder of photos to tar shards: resized once, read fast ever after, whole shards only, resumable.
 
-The shards are WebDataset's (KEY.jpg beside KEY.cls) and the same bytes whenever they are made anew. `index.json`
+The shards are WebDataset's (KEY.jpg or KEY.ppm beside KEY.cls) and the same bytes whenever made anew. `index.json`
 carries the classes and each shard's sha256; a shard under its own name is whole.
 """
 
@@ -11,10 +11,12 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 
@@ -28,6 +30,10 @@ from convatlas.data.sources import DataSource
 from convatlas.errors import ConvAtlasError, MisuseError
 
 Progress = Callable[[int, int], None]
+_J = TypeVar("_J")
+_M = TypeVar("_M")
+# pictures that are made before the one that is written: enough for all threads
+AHEAD = 64
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ def pack(
     """Write train-NNNNNN.tar and val-NNNNNN.tar of `source` into `out`.
 
     size: the short side is made this, where it is longer; a JPEG that needs no change keeps its bytes. quality: of the
-    JPEGs; None writes PPMs, pixels as they are, nine times the space and read without decoding. Pictures are
+    JPEGs; None writes PPMs, pixels as they are, some eight times the space and read without decoding. Pictures are
     shuffled by `seed`, so that a shard is a fair sample. Stopped and started again, it goes on after the last whole
     shard; MisuseError where `out` holds shards of other data or options.
     """
@@ -88,7 +94,7 @@ def pack(
                     jobs = [
                         (dataset, i, f"{part}-{start + n:08}", size, quality) for n, i in enumerate(chosen)
                     ]
-                    shards[name] = _write(out / name, list(pool.map(_entry, jobs)))
+                    shards[name] = _write(out / name, in_order(pool, _entry, jobs))
                     _save(out, index)
                 done += len(chosen)
                 if progress:
@@ -137,7 +143,9 @@ def _entry(job: Job) -> Made:
     if not small:
         image = image.resize(resized(image.size, size), Image.Resampling.BICUBIC)
     if quality is None:
-        return f"{key}.ppm", ppm_bytes(image), label, None
+        pixels = ppm_bytes(image)
+        # lengths tell JPEGs of a changed set apart (`FileSet.fingerprint`); those of pixels are all alike
+        return f"{key}-{hashlib.sha256(pixels).hexdigest()[:8]}.ppm", pixels, label, None
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return f"{key}.jpg", buffer.getvalue(), label, None
@@ -149,12 +157,27 @@ def _plain(data: bytes) -> bool:
         return image.mode in ("RGB", "L") and image.getexif().get(0x0112, 1) == 1
 
 
-def _write(path: Path, made: list[Made]) -> dict[str, object]:
+def in_order(pool: ThreadPoolExecutor, work: Callable[[_J], _M], jobs: Iterable[_J]) -> Iterator[_M]:
+    """What `pool.map` gives, but no more than a few made ahead: a shard of pixels may be gigabytes."""
+    pending: deque[Future[_M]] = deque()
+    for job in jobs:
+        pending.append(pool.submit(work, job))
+        if len(pending) > AHEAD:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _write(path: Path, made: Iterable[Made]) -> dict[str, object]:
     part = path.with_name(path.name + ".part")
+    pictures, skipped = 0, []
     with part.open("wb") as file:
         with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
             for picture, data, label, wrong in made:
-                if wrong is None:
+                if wrong is not None:
+                    skipped.append(list(wrong))
+                else:
+                    pictures += 1
                     key = picture.rpartition(".")[0]
                     for name, content in ((picture, data), (f"{key}.cls", str(label).encode())):
                         entry = tarfile.TarInfo(name)  # no time, no owner: the same bytes every time
@@ -166,8 +189,7 @@ def _write(path: Path, made: list[Made]) -> dict[str, object]:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     length = part.stat().st_size
     part.replace(path)
-    skipped = [list(wrong) for *_, wrong in made if wrong is not None]
-    return {"sha256": digest, "bytes": length, "pictures": len(made) - len(skipped), "skipped": skipped}
+    return {"sha256": digest, "bytes": length, "pictures": pictures, "skipped": skipped}
 
 
 def _save(out: Path, index: dict[str, object]) -> None:

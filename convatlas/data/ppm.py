@@ -1,4 +1,4 @@
-"""Pixels as they are, in a PPM (P6, 8 bits): a picture that is read without decoding, at nine times the space of a JPEG."""
+"""Pixels as they are, in a PPM (P6, 8 bits): a picture that is read without decoding, at eight times the space of a JPEG."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import re
 import numpy as np
 from PIL import Image
 
+from convatlas.data.images import MAX_PIXELS
+
 # without the comments that the format allows: Pillow reads those files
-_HEADER = re.compile(rb"P6\s(\d{1,5})\s(\d{1,5})\s255\s")
+_HEADER = re.compile(rb"P6\s(\d{1,9})\s(\d{1,9})\s255\s")
 
 
 def ppm_bytes(image: Image.Image) -> bytes:
@@ -17,11 +19,11 @@ def ppm_bytes(image: Image.Image) -> bytes:
 
 
 def ppm_pixels(data: bytes) -> np.ndarray | None:
-    """The pixels (H, W, 3) of a PPM, read-only and in its own memory; None for anything else, or one that is cut short."""
+    """The pixels (H, W, 3) of a PPM, a read-only view of `data`; None for what is not just one such picture, whole."""
     header = _HEADER.match(data)
     if header is None:
         return None
     width, height = int(header[1]), int(header[2])
-    if width * height == 0 or len(data) - header.end() < width * height * 3:
+    if not 0 < width * height <= MAX_PIXELS or len(data) - header.end() != width * height * 3:
         return None
-    return np.frombuffer(data, np.uint8, width * height * 3, header.end()).reshape(height, width, 3)
+    return np.frombuffer(data, np.uint8, offset=header.end()).reshape(height, width, 3)

@@ -23,10 +23,7 @@ TRIES = 4
 
 
 def refine_until_it_agrees(search: Search, one: Engine, plan: Plan) -> None:
-    """Try the plan with weights rounded by least squares, and as many layers in float32 as it takes.
-
-    The last row of the search is the plan's own.
-    """
+    """Try the plan with weights rounded by least squares, and with as few layers in float32 as `TRIES` can find."""
     # without enough images int8 is not even tried, and has no row
     verdict = next((row.verdict for row in reversed(search.report.rows) if row.plan == plan), None)
     judged = search.evidence.real and verdict is not None and verdict.problem is not None
@@ -39,26 +36,40 @@ def refine_until_it_agrees(search: Search, one: Engine, plan: Plan) -> None:
     except Exception as error:  # noqa: BLE001  as in `attempt`: it only costs this candidate
         search.report.notes.append(f"{plan}: not refined: {' '.join(str(error).split())[:200]}")
         return
+    failed, passed = -1, len(found.names)
+    exact = found.spared_for(most)
+    for _ in range(TRIES):
+        if exact <= failed:  # as many were too few: between what failed and what passed, if there is any
+            exact = max(failed + 1, (failed + passed) // 2)
+        exact = min(exact, passed - 1)
+        if exact <= failed:
+            break
+        better = replace(plan, refined=True, exact=exact)
+        if not search.bench.rounds_any(better):  # all layers in float32 are no plan of this precision
+            passed, exact = exact, failed
+            continue
+        good = search.attempt(better)
+        if good:
+            search.passed.pop(replace(better, exact=passed), None)  # the same with more layers in float32
+            passed = exact
+        else:
+            failed = exact
+        verdict = search.report.rows[-1].verdict
+        exact = guess(found, exact, verdict.expected if verdict else None, most, good=good)
     note = (
         f"a refined {plan.precision} plan must be expected to answer at most {most:.2%} of further images otherwise, "
         "by how far it moves the leads of the first classes"
     )
-    exact = found.spared_for(most)
-    if exact < len(found.names) and note not in search.report.notes:
-        search.report.notes.append(note)
-    for _ in range(TRIES):
-        if exact >= len(found.names):
-            return
-        better = replace(plan, refined=True, exact=exact)
-        if search.attempt(better):
-            return
-        row = search.report.rows[-1]
-        exact = more_spared(found, exact, row.verdict.expected if row.verdict else None, most)
+    if failed >= 0 or passed < len(found.names):
+        search.report.notes += [] if note in search.report.notes else [note]
 
 
-def more_spared(found: Sensitivity, exact: int, measured: float | None, most: float) -> int:
-    """How many layers to leave in float32 after `exact` were too few; measured: the changes to expect that were found."""
-    predicted = found.changed(exact)
-    # what was predicted is off by the same factor for all numbers; where that was not what failed, half of it is tried
-    off = most / measured if measured is not None and measured > most else 0.5
-    return max(exact + 1, found.spared_for(predicted * off))
+def guess(found: Sensitivity, exact: int, measured: float | None, most: float, *, good: bool) -> int:
+    """How many layers to leave in float32, after a try with `exact`; measured: the share of changes that it was told.
+
+    What was predicted for it is taken to be off by the same factor for all numbers. Where the share was not what failed,
+    half of it is tried.
+    """
+    near = measured is not None and (good or measured > most)
+    factor = most / max(measured or 0.0, 1e-9) if near else 0.5
+    return found.spared_for(found.changed(exact) * factor)

@@ -55,7 +55,8 @@ class Report:
         """What JSON can carry."""
         rows = [
             {**asdict(row.plan), "outcome": row.outcome, "images_per_second": row.images_per_second, "taken": row.taken,
-             "agreement": row.verdict and row.verdict.agreement, "difference": row.verdict and _finite(row.verdict.difference)}
+             "agreement": row.verdict and row.verdict.agreement, "difference": row.verdict and _finite(row.verdict.difference),
+             "expected_changes": row.verdict and row.verdict.expected}
             for row in self.rows
         ]  # fmt: skip
         return {
@@ -72,7 +73,7 @@ class Report:
                 "" if row.images_per_second is None else f"{row.images_per_second:.4g}",
                 "" if row.verdict is None else f"{row.verdict.agreement:.1%}",
                 "" if row.verdict is None else f"{row.verdict.difference:.1e}",
-                row.outcome,
+                _said(row),
             )
             for row in self.rows
         ]
@@ -89,6 +90,13 @@ class Report:
         title = f"{self.mode}, batch {self.batch}, precision {self.precision}; checked on {self.images}"
         earlier = ["that run's candidates:", self.earlier] if self.earlier else []
         return "\n".join([title, self.table(), *bounds, *self.notes, *earlier])
+
+
+def _said(row: Row) -> str:
+    share = row.verdict.expected if row.verdict and row.verdict.problem is None else None
+    return (
+        row.outcome if share is None else f"{row.outcome}; {share:.1%} of further images to expect otherwise"
+    )
 
 
 def _finite(value: float) -> float | None:

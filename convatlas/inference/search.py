@@ -24,7 +24,6 @@ from convatlas.inference.checking import (
 from convatlas.inference.engines import Engine, Plan, Runner, Unsuitable, Workbench, engine, engines_for
 from convatlas.inference.engines.eager import frozen_copy, without_gradients
 from convatlas.inference.engines.importing import hushed
-from convatlas.inference.graph.leads import leads
 from convatlas.inference.images import Evidence
 from convatlas.inference.optimized import Optimized
 from convatlas.inference.report import Report, Row
@@ -136,10 +135,10 @@ class Search:
             return False
         verdict = judge(reference, answer, self.bounds[plan.precision])
         if plan.refined and self.evidence.real and not variant:
-            # by images that its weights were not rounded for; those are the first
+            # by images that its weights were not rounded for, where there are enough to keep some: those come first
             count = len(self.evidence.check)
             most = safe(self.bounds[plan.precision].agreement)
-            verdict = reconsidered(verdict, reference[:count], answer[:count], leads(reference), most)
+            verdict = reconsidered(verdict, reference[:count], answer[:count], reference[count:], most)
         row = self._row(plan, f"not taken: {verdict.problem}" if verdict.problem else "", verdict)
         if verdict.problem is None:
             # what is made later, for another size of batch, is held against the model too

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from convatlas.cli import main
 from convatlas.data.check import check_folder
 from convatlas.data.check_page import check_page
 from convatlas.data.images import read_image
-from convatlas.data.pack import pack
+from convatlas.data.pack import AHEAD, in_order, pack
 from convatlas.data.preview import preview, shown
 from convatlas.data.sets import FileSet
 from convatlas.data.sources import open_data
@@ -133,6 +134,20 @@ def test_packing_goes_on_after_the_last_whole_shard_and_is_the_same_every_time(
         pack(source, out, size=64, per_shard=3)
     with pytest.raises(MisuseError, match="lies in memory"):
         pack(open_data("digits"), tmp_path / "d")
+
+
+def test_a_shard_is_not_held_in_memory_and_keeps_its_order() -> None:
+    made: list[int] = []
+
+    def work(job: int) -> int:
+        made.append(job)
+        return job
+
+    with ThreadPoolExecutor(4) as pool:
+        found = in_order(pool, work, range(1000))
+        first = [next(found) for _ in range(3)]
+        assert len(made) <= 3 + AHEAD + 1
+        assert [*first, *found] == list(range(1000))
 
 
 def test_a_small_jpeg_keeps_its_bytes_and_a_turned_one_is_turned(tmp_path: Path, shared_data: Path) -> None:

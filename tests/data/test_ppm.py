@@ -46,8 +46,12 @@ def test_pixels_come_back_and_pillow_reads_and_writes_the_same(width: int, heigh
 def test_other_forms_of_it_go_through_pillow() -> None:
     commented = b"P6\n# by a scanner\n2 1\n255\n" + bytes(range(6))
     deep = b"P6\n1 1\n65535\n" + bytes(6)
-    for data in (commented, deep, b"P6\n0 4\n255\n", b"P5\n2 1\n255\n\1\2"):
+    two = ppm_bytes(picture(2, 2)) * 2  # a file may hold several, one after the other
+    for data in (commented, deep, two, b"P6\n0 4\n255\n", b"P5\n2 1\n255\n\1\2"):
         assert ppm_pixels(data) is None
+    first = decode_whole(two, "two.ppm")
+    assert first is not None
+    np.testing.assert_array_equal(first, np.asarray(picture(2, 2)))
     whole = decode_whole(commented, "scan.ppm")
     assert whole is not None
     assert whole.ravel().tolist() == list(range(6))
@@ -61,6 +65,47 @@ def test_one_that_is_cut_short_is_named() -> None:
     assert ppm_pixels(data) is None
     with pytest.raises(ImageError, match=r"short\.ppm: truncated"):
         decode_crop(data, lambda w, h: (0, 0, w, h), np.empty((4, 4, 3), np.uint8), "short.ppm")
+
+
+def test_nothing_is_decoded_or_copied() -> None:
+    data = ppm_bytes(picture(8, 8))
+    whole = decode_whole(data, "own")
+    assert whole is not None
+    assert not whole.flags.writeable
+    assert np.shares_memory(whole, np.frombuffer(data, np.uint8))
+
+
+def test_a_bomb_is_refused_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convatlas.data.ppm.MAX_PIXELS", 63)
+    monkeypatch.setattr("convatlas.data.images.MAX_PIXELS", 63)
+    with pytest.raises(ImageError, match="bomb"):
+        decode_whole(ppm_bytes(picture(8, 8)), "bomb.ppm")
+
+
+def test_where_there_is_no_compiler_torch_gets_memory_that_it_may_write_to(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr("convatlas.data.decode.resize", lambda *_: False)
+    image, out = picture(40, 30), np.empty((12, 12, 3), np.uint8)
+    decode_crop(ppm_bytes(image), lambda w, h: (0, 0, w, h), out, "wide.ppm")
+    wanted = np.empty_like(out)
+    crop_resize(np.array(image), (0, 0, 40, 30), wanted)
+    np.testing.assert_array_equal(out, wanted)
+    assert not recwarn.list
+
+
+def test_a_run_notices_that_other_pictures_were_packed(tmp_path: Path) -> None:
+    found = []
+    for number in (0, 1):
+        for name in ("a", "b"):
+            folder = tmp_path / f"{number}/{name}"
+            folder.mkdir(parents=True)
+            for i in range(3):
+                picture(20, 30 + i).rotate(90 * number).resize((20, 20)).save(folder / f"{i}.png")
+        out = tmp_path / f"packed{number}"
+        pack(open_data(tmp_path / str(number)), out, quality=None)
+        found.append(open_data(out).record()["fingerprint"])
+    assert found[0] != found[1]
 
 
 @pytest.fixture

@@ -110,6 +110,20 @@ def test_bf16_engines_compute_the_mixture(name: str, bench: Workbench) -> None:
     assert lost[2] < lost[0] / 3
 
 
+def test_a_bf16_plan_in_which_nothing_is_bf16_is_none(bench: Workbench) -> None:
+    """The layer of the logits is float32 anyway, and what feeds the exact ones with them."""
+    found = []
+    for exact in range(len(names(bench))):
+        plan = Plan("onednn", "bf16", refined=True, exact=exact)
+        low = [v for v in bench.recording_for(plan).module.buffers() if v.dtype is torch.bfloat16]
+        assert bench.rounds_any(plan) == (exact == 0 or bool(low))
+        found.append(bench.rounds_any(plan))
+    assert found[0]
+    assert not found[-1]
+    assert bench.rounds_any(Plan("openvino", "int8", refined=True, exact=len(names(bench)) - 1))
+    assert not bench.rounds_any(Plan("openvino", "int8", refined=True, exact=len(names(bench))))
+
+
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
 def test_int8_engines_leave_layers_in_float32(name: str, bench: Workbench) -> None:
     one = ENGINES[name]

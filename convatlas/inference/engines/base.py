@@ -19,8 +19,9 @@ from convatlas.errors import ConvAtlasError
 from convatlas.inference.graph import Recording, record, round_weights, simplify
 from convatlas.inference.graph.equalize import equalize
 from convatlas.inference.graph.mixed import layer_inputs, mix, restored
-from convatlas.inference.graph.refine import refine
+from convatlas.inference.graph.refine import layers, refine
 from convatlas.inference.graph.sensitivity import Sensitivity, sensitivity
+from convatlas.inference.graph.tail import logit_layers
 
 if TYPE_CHECKING:
     import onnx
@@ -125,6 +126,11 @@ class Workbench:
             return set()
         names = self.sensitivity(plan.precision).names[: plan.exact]
         return layer_inputs(self.recording, names) if plan.precision == "bf16" else set(names)
+
+    def rounds_any(self, plan: Plan) -> bool:
+        """Whether a layer is left to the plan's precision, beside those exact, what these read in bf16, and the logits' layer."""
+        exact = self.exact(plan) | (logit_layers(self.recording) if plan.precision == "bf16" else set())
+        return not {n.name for n in layers(self.recording)} <= exact
 
     def recording_for(self, plan: Plan) -> Recording:
         """The recording to start from; one of a bf16 plan with exact layers has its own types and casts."""
