@@ -130,7 +130,7 @@ def _fit(data: bytes) -> Frame | None:
 
 
 def _turbo(
-    data: bytes,
+    data: bytes | bytearray,
     channels: int,
     fast: bool,
     size: tuple[int, int],

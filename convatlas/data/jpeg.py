@@ -74,7 +74,7 @@ def read_frame(data: bytes) -> Frame | None:
     return None
 
 
-def cut(data: bytes, frame: Frame, rows: int) -> bytes:
+def cut(data: bytes, frame: Frame, rows: int) -> bytearray:
     """The JPEG with its height stated as `rows`: what is decoded are those rows of the whole, bit for bit.
 
     For frames of one pass, and for a decoder that passes over what follows the last row (`strict=False`). With
@@ -82,7 +82,7 @@ def cut(data: bytes, frame: Frame, rows: int) -> bytes:
     """
     shorter = bytearray(data)
     shorter[frame.height_at : frame.height_at + 2] = rows.to_bytes(2, "big")
-    return bytes(shorter)
+    return shorter
 
 
 def _ends(data: bytes) -> bool:

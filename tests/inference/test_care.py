@@ -124,6 +124,9 @@ def test_where_the_prediction_holds_the_first_try_passes_and_fewer_layers_are_tr
     assert left <= first
     assert 0.9 * predicted(left) <= safe(0.98) * 1.05
     assert any("1.00%" in note for note in found.report.notes)
+    outcome = {row.plan.exact: row.outcome for row in found.report.rows if row.plan.refined}
+    assert outcome[left] == ""
+    assert all(text.startswith(("not timed", "not taken")) for n, text in outcome.items() if n != left)
 
 
 def test_where_it_is_off_the_next_try_allows_for_it(search: Callable[[Moves], Search]) -> None:
