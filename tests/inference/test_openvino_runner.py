@@ -1,9 +1,10 @@
-"""OpenVINO's runner writes images into the request's own memory and hands out answers that stay."""
+"""OpenVINO's runner reads images that lie anywhere, in any order, and hands out answers that stay."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,9 +17,11 @@ torch.manual_seed(0)
 MODEL = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
 
 
-@pytest.fixture
-def run() -> Runner:
-    """For four images of 8x8."""
+@pytest.fixture(params=["copied", "shared"])
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """For four images of 8x8, copied into the request's memory or read where they lie."""
+    if request.param == "shared":
+        monkeypatch.setattr("convatlas.inference.engines.openvino.SHARED", 0)
     images = torch.randn(4, 3, 8, 8)
     bench = Workbench(MODEL, images, images, torch.device("cpu"))
     return ENGINE.prepare(bench, Plan("openvino", "float32", 1, 1))(4)
@@ -38,6 +41,41 @@ def test_images_may_lie_in_any_order(run: Runner) -> None:
     torch.testing.assert_close(
         run(images.to(memory_format=torch.channels_last)), MODEL(images), atol=1e-5, rtol=1e-4
     )
+
+
+@torch.no_grad()
+def test_images_may_be_a_part_of_others_and_go_away(run: Runner) -> None:
+    many = torch.randn(12, 6, 8, 8)
+    for part in (many[4:8, :3], many[::3, 1:4], many[:4, ::2], torch.randn(1, 3, 8, 8).expand(4, -1, -1, -1)):
+        torch.testing.assert_close(run(part), MODEL(part), atol=1e-5, rtol=1e-4)
+    expected = MODEL(many[:4, :3].clone())
+    answer = run(many[:4, :3].clone())
+    torch.randn(12, 6, 8, 8).fill_(9.0)  # where the last ones were
+    torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(run(many[:4, :3]), expected, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_large_batches_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    seen: list[int] = []
+    real = openvino.Tensor
+
+    def spy(values: np.ndarray, shared_memory: bool) -> object:
+        assert shared_memory
+        seen.append(values.__array_interface__["data"][0])
+        return real(values, shared_memory=shared_memory)
+
+    monkeypatch.setattr(openvino, "Tensor", spy)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.Flatten(), nn.Linear(4 * 127 * 127, 5)).eval()
+    images = torch.randn(8, 3, 256, 256)
+    bench = Workbench(model, images, images, torch.device("cpu"))
+    make = ENGINE.prepare(bench, Plan("openvino", "float32", 1, 1))
+    torch.testing.assert_close(make(8)(images), model(images), atol=1e-4, rtol=1e-4)
+    assert seen == [images.data_ptr()]
+    torch.testing.assert_close(make(1)(images[:1]), model(images[:1]), atol=1e-4, rtol=1e-4)
+    assert len(seen) == 1  # one image is copied: that is faster
 
 
 @torch.no_grad()
