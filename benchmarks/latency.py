@@ -1,11 +1,14 @@
-"""Batch 1, OpenVINO as its documentation says against the same engine as `optimize` prepares it: a process each.
+"""OpenVINO as its documentation says against the same engine as `optimize` prepares it: a process each.
 
 benchmarks/inference.py keeps all of our contenders in one process, as many runtimes as there are engines, and their
 threads and caches disturb each other at a few milliseconds a call. A program that calls `optimize` has one. Here each
 contender is alone in its process, takes turns with the other, twelve calls a turn; a figure is the median over the
 turns of the median of the faster half of a turn's calls; the ratio is of neighbours in time. Random weights.
 
-    python benchmarks/latency.py [NETWORK:PRECISION ...] [--turns 14]
+At a batch of one, ours is one copy on all threads; at a larger one a copy a thread, four images at a time, and a third
+contender is ours with each piece copied into OpenVINO's memory first.
+
+    python benchmarks/latency.py [NETWORK:PRECISION ...] [--turns 14] [--batch 1]
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from training_common import report, spread
 
 from convatlas.allocator import keep_memory
 from convatlas.inference.benchmark.contenders import Call, prepare
+from convatlas.inference.candidates import TILE
 from convatlas.inference.engines import ENGINES, Plan, Workbench
+from convatlas.inference.engines import openvino as engine
 from convatlas.inference.images import synthetic
 from convatlas.inference.tiles import Tiled
 from convatlas.modules import build
@@ -35,23 +40,30 @@ CASES = [
 CALLS = 12
 
 
-def contender(kind: str, name: str, precision: str) -> Call:
+def contender(kind: str, name: str, precision: str, batch: int) -> Call:
     torch.manual_seed(0)
     network = catalogue.network(name)
     model = build(network).eval()
     images = synthetic(16, network.input)
     if kind == "openvino":
-        return prepare("openvino", model, images[:1], precision, images)
+        return prepare("openvino", model, images[:1].repeat(batch, 1, 1, 1), precision, images)
     keep_memory()  # as `optimize` does
     plan = Plan("openvino", precision, 1, torch.get_num_threads())
+    if batch > TILE:
+        plan = Plan("openvino", precision, torch.get_num_threads(), 1, TILE)
+    if kind == "copying":
+        engine.SHARED = sys.maxsize
     bench = Workbench(model, images[:1], images, torch.device("cpu"))
     return Tiled(ENGINES["openvino"].prepare(bench, plan), plan)
 
 
-def worker(kind: str, case: str) -> None:
+def worker(kind: str, case: str, batch: int) -> None:
     """Milliseconds of a turn's typical call for each line that comes in."""
     name, _, precision = case.partition(":")
-    call, image = contender(kind, name, precision), synthetic(1, catalogue.network(name).input)
+    call, image = (
+        contender(kind, name, precision, batch),
+        synthetic(batch, catalogue.network(name).input),
+    )
     for _ in range(5):
         call(image)
     print("ready", flush=True)
@@ -67,8 +79,8 @@ def worker(kind: str, case: str) -> None:
 class Running:
     """A contender in its process."""
 
-    def __init__(self, kind: str, case: str) -> None:
-        words = [sys.executable, __file__, case, "--worker", kind]
+    def __init__(self, kind: str, case: str, batch: int) -> None:
+        words = [sys.executable, __file__, case, "--worker", kind, "--batch", str(batch)]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
         while self._line() != "ready":  # what libraries print comes before
@@ -93,33 +105,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--turns", type=int, default=14)
-    parser.add_argument("--worker", choices=("openvino", "ours"), help=argparse.SUPPRESS)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--worker", choices=("openvino", "ours", "copying"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        worker(args.worker, args.cases[0])
+        worker(args.worker, args.cases[0], args.batch)
         return
+    others = ("openvino",) if args.batch == 1 else ("openvino", "copying")
+    heads = [f"{kind}, ms" for kind in (*others, "ours")] + [f"{kind} over ours" for kind in others]
     lines = [
         "Protocol: the docstring of `benchmarks/latency.py`.", "",
-        "| network, precision | OpenVINO, ms | ours, ms | OpenVINO over ours |", "| --- | --- | --- | --- |",
+        f"| network, precision | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}",
     ]  # fmt: skip
-    ratios = []
+    ratios: dict[str, list[float]] = {kind: [] for kind in others}
     for case in args.cases:
-        running = {kind: Running(kind, case) for kind in ("openvino", "ours")}
+        running = {kind: Running(kind, case, args.batch) for kind in (*others, "ours")}
         found: dict[str, list[float]] = {kind: [] for kind in running}
         for turn in range(args.turns):
             for kind in running if turn % 2 == 0 else reversed(running):
                 found[kind].append(running[kind].turn())
         for one in running.values():
             one.process.communicate()
-        pairs = [a / b for a, b in zip(found["openvino"], found["ours"], strict=True)]
-        ratios.append(statistics.median(pairs))
-        lines.append(
-            f"| {case.replace(':', ', ')} | {spread(found['openvino'])} | {spread(found['ours'])} | "
-            f"**{ratios[-1]:.2f}** [{min(pairs):.2f} to {max(pairs):.2f}] |"
-        )
+        cells = [spread(found[kind]) for kind in (*others, "ours")]
+        for kind in others:
+            pairs = [a / b for a, b in zip(found[kind], found["ours"], strict=True)]
+            ratios[kind].append(statistics.median(pairs))
+            cells.append(f"**{ratios[kind][-1]:.2f}** [{min(pairs):.2f} to {max(pairs):.2f}]")
+        lines.append(f"| {case.replace(':', ', ')} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
-    lines += ["", f"Geometric mean of {len(ratios)}: **{statistics.geometric_mean(ratios):.2f}**"]
-    report("latency", "Batch 1: OpenVINO by its documentation and as `optimize` prepares it", lines)
+    means = [f"{kind} over ours **{statistics.geometric_mean(r):.2f}**" for kind, r in ratios.items()]
+    lines += ["", f"Geometric means of {len(args.cases)}: {', '.join(means)}"]
+    name = "latency" if args.batch == 1 else f"latency-batch{args.batch}"
+    report(name, f"Batch {args.batch}: OpenVINO by its documentation and as `optimize` prepares it", lines)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from convatlas.machine import machine
 
 INT8 = "openvino, int8"
 # bytes of a batch from which on it is read where it lies. To hand over memory takes the time of copying so much: 0.08 ms
-# of the 1.6 of a batch of one, where the copy of 32 images of 224 pixels takes a tenth of int8's time
+# of the 1.6 of a batch of one; copying 32 images of 224 pixels takes up to a tenth of int8's time, by fours a twentieth
 SHARED = 1 << 20
 # images of the calibration that NNCF reads, at most
 SUBSET = 128
