@@ -6,13 +6,14 @@ carries the classes and each shard's sha256; a shard under its own name is whole
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import tarfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,8 @@ def pack(
                     jobs = [
                         (dataset, i, f"{part}-{start + n:08}", size, quality) for n, i in enumerate(chosen)
                     ]
-                    shards[name] = _write(out / name, in_order(pool, _entry, jobs))
+                    with contextlib.closing(in_order(pool, _entry, jobs)) as made:
+                        shards[name] = _write(out / name, made)
                     _save(out, index)
                 done += len(chosen)
                 if progress:
@@ -157,34 +159,44 @@ def _plain(data: bytes) -> bool:
         return image.mode in ("RGB", "L") and image.getexif().get(0x0112, 1) == 1
 
 
-def in_order(pool: ThreadPoolExecutor, work: Callable[[_J], _M], jobs: Iterable[_J]) -> Iterator[_M]:
+def in_order(
+    pool: ThreadPoolExecutor, work: Callable[[_J], _M], jobs: Iterable[_J]
+) -> Generator[_M, None, None]:
     """What `pool.map` gives, but no more than a few made ahead: a shard of pixels may be gigabytes."""
     pending: deque[Future[_M]] = deque()
-    for job in jobs:
-        pending.append(pool.submit(work, job))
-        if len(pending) > AHEAD:
+    try:
+        for job in jobs:
+            pending.append(pool.submit(work, job))
+            if len(pending) > AHEAD:
+                yield pending.popleft().result()
+        while pending:
             yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+    finally:  # stopped, or one failed: the others need not be made
+        for one in pending:
+            one.cancel()
 
 
 def _write(path: Path, made: Iterable[Made]) -> dict[str, object]:
     part = path.with_name(path.name + ".part")
     pictures, skipped = 0, []
-    with part.open("wb") as file:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-            for picture, data, label, wrong in made:
-                if wrong is not None:
-                    skipped.append(list(wrong))
-                else:
-                    pictures += 1
-                    key = picture.rpartition(".")[0]
-                    for name, content in ((picture, data), (f"{key}.cls", str(label).encode())):
-                        entry = tarfile.TarInfo(name)  # no time, no owner: the same bytes every time
-                        entry.size = len(content)
-                        archive.addfile(entry, io.BytesIO(content))
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with part.open("wb") as file:
+            with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+                for picture, data, label, wrong in made:
+                    if wrong is not None:
+                        skipped.append(list(wrong))
+                    else:
+                        pictures += 1
+                        key = picture.rpartition(".")[0]
+                        for name, content in ((picture, data), (f"{key}.cls", str(label).encode())):
+                            entry = tarfile.TarInfo(name)  # no time, no owner: the same bytes every time
+                            entry.size = len(content)
+                            archive.addfile(entry, io.BytesIO(content))
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     with part.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     length = part.stat().st_size

@@ -36,7 +36,12 @@ def refine_until_it_agrees(search: Search, one: Engine, plan: Plan) -> None:
     except Exception as error:  # noqa: BLE001  as in `attempt`: it only costs this candidate
         search.report.notes.append(f"{plan}: not refined: {' '.join(str(error).split())[:200]}")
         return
-    failed, passed = -1, len(found.names)
+    # as many layers in float32 are no plan of this precision any more
+    limit = next(
+        (n for n in range(len(found.names)) if not search.bench.rounds_any(refined(plan, n))),
+        len(found.names),
+    )
+    failed, passed = -1, limit
     exact = found.spared_for(most)
     for _ in range(TRIES):
         if exact <= failed:  # as many were too few: between what failed and what passed, if there is any
@@ -44,15 +49,9 @@ def refine_until_it_agrees(search: Search, one: Engine, plan: Plan) -> None:
         exact = min(exact, passed - 1)
         if exact <= failed:
             break
-        better = replace(plan, refined=True, exact=exact)
-        if not search.bench.rounds_any(better):  # all layers in float32 are no plan of this precision
-            passed, exact = exact, failed
-            continue
-        good = search.attempt(better)
+        good = search.attempt(refined(plan, exact))
         if good:
-            more = search.passed.pop(replace(better, exact=passed), None)
-            if more is not None:
-                more[1].outcome = "not timed: passes with fewer layers in float32, too"
+            _drop(search, refined(plan, passed))
             passed = exact
         else:
             failed = exact
@@ -62,8 +61,20 @@ def refine_until_it_agrees(search: Search, one: Engine, plan: Plan) -> None:
         f"a refined {plan.precision} plan must be expected to answer at most {most:.2%} of further images otherwise, "
         "by how far it moves the leads of the first classes"
     )
-    if failed >= 0 or passed < len(found.names):
+    if failed >= 0 or passed < limit:
         search.report.notes += [] if note in search.report.notes else [note]
+
+
+def refined(plan: Plan, exact: int) -> Plan:
+    """The plan with weights rounded by least squares, and so many layers in float32."""
+    return replace(plan, refined=True, exact=exact)
+
+
+def _drop(search: Search, plan: Plan) -> None:
+    """Let go of a plan that passed, and of its memory: with fewer layers in float32 it does, too."""
+    if plan in search.passed:
+        _, row = search.passed.pop(plan)
+        row.outcome = "not timed: passes with fewer layers in float32, too"
 
 
 def guess(found: Sensitivity, exact: int, measured: float | None, most: float, *, good: bool) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -148,6 +150,46 @@ def test_a_shard_is_not_held_in_memory_and_keeps_its_order() -> None:
         first = [next(found) for _ in range(3)]
         assert len(made) <= 3 + AHEAD + 1
         assert [*first, *found] == list(range(1000))
+
+
+def test_packing_that_breaks_off_leaves_whole_shards_alone_and_ends_soon(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "shards"
+    packed = pack(open_data(folder), out, size=64, per_shard=3, workers=1)
+    assert packed.shards > 2
+    (out / "train-000001.tar").unlink()
+    real, made = tarfile.TarFile.addfile, []
+
+    def full(self: tarfile.TarFile, *entry: object) -> None:
+        made.append(entry)
+        if len(made) == 3:
+            raise OSError(28, "No space left on device")
+        real(self, *entry)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    with pytest.raises(OSError, match="No space"):
+        pack(open_data(folder), out, size=64, per_shard=3, workers=1)
+    assert not list(out.glob("*.part"))
+    monkeypatch.undo()
+    again = pack(open_data(folder), out, size=64, per_shard=3, workers=1)
+    assert again.resumed == packed.shards - 1
+    assert again.bytes == packed.bytes
+
+
+def test_what_is_not_wanted_any_more_is_not_made() -> None:
+    made: list[int] = []
+
+    def work(job: int) -> int:
+        time.sleep(0.001)
+        made.append(job)
+        return job
+
+    with ThreadPoolExecutor(1) as pool:
+        found = in_order(pool, work, range(1000))
+        assert next(found) == 0
+        found.close()
+    assert len(made) < AHEAD // 2
 
 
 def test_a_small_jpeg_keeps_its_bytes_and_a_turned_one_is_turned(tmp_path: Path, shared_data: Path) -> None:

@@ -126,7 +126,7 @@ def compiled_runner(source: Any, plan: Plan, shape: tuple[int, ...]) -> Runner:
             raise ValueError(f"compiled for {shape}, received {tuple(images.shape)}")
         if shared:
             values = (
-                images.contiguous().numpy()
+                images.float().contiguous().numpy()
             )  # stays here as long as it is read: the tensor does not own it
             own.request.set_input_tensor(openvino.Tensor(values, shared_memory=True))
         else:

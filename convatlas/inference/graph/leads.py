@@ -41,14 +41,17 @@ def density(known: Tensor) -> float:
 def changed_by(moved: Tensor, at: Tensor, known: Tensor) -> float:
     """The share of answers to expect changed where leads `at` (m,) move by `moved` (m,); known: leads (n,) before.
 
-    What grows with the lead is taken off first, as logits that all shrink have it: it changes no answer.
+    What grows with the lead is told apart, as logits that all shrink have it: alone it changes no answer, but what else
+    moves a lead weighs more beside smaller ones.
     """
     if len(moved) == 0:
         return 0.0
     off = at - at.mean()
     varies = off.square().sum()
     trend = float((off * moved).sum() / varies) if len(moved) >= _LEAST and varies > 0 else 0.0
-    return min(1.0, density(known) * float((trend * at - moved).clamp_min(0).mean()))
+    if trend <= -1:  # nothing is left of the leads
+        return 1.0
+    return min(1.0, density(known) * float((trend * at - moved).clamp_min(0).mean()) / (1 + trend))
 
 
 def expected_changes(reference: Tensor, answer: Tensor, others: Tensor | None = None) -> float:
