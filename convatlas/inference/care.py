@@ -61,8 +61,9 @@ def refine_until_it_agrees(search: Search, one: Engine, plan: Plan) -> None:
         f"a refined {plan.precision} plan must be expected to answer at most {most:.2%} of further images otherwise, "
         "by how far it moves the leads of the first classes"
     )
-    if failed >= 0 or passed < limit:
-        search.report.notes += [] if note in search.report.notes else [note]
+    tried = failed >= 0 or passed < limit
+    if tried and note not in search.report.notes:
+        search.report.notes.append(note)
 
 
 def refined(plan: Plan, exact: int) -> Plan:

@@ -40,6 +40,16 @@ def test_some_images_tell_what_a_count_of_many_shows(error: float, shrink: float
     assert sum(near) > 70
 
 
+def test_without_other_images_and_with_two_classes_it_tells_as_well() -> None:
+    """Of fewer than 32 images none are kept apart: `others` is empty. Two classes have one lead."""
+    torch.manual_seed(0)
+    logits = torch.randn(16, 2) * 3
+    answers = logits + 0.05 * torch.randn_like(logits)
+    told = expected_changes(logits, answers, logits[:0])
+    assert told == expected_changes(logits, answers)
+    assert 0 < told < 0.1
+
+
 def test_leads_that_are_gone_change_everything() -> None:
     torch.manual_seed(0)
     logits = torch.randn(64, 10)

@@ -97,6 +97,8 @@ def _has_bf16() -> bool:
 
 def compiled_runner(source: Any, plan: Plan, shape: tuple[int, ...]) -> Runner:
     """Compile for images of just this shape, which lets OpenVINO plan its memory."""
+    import openvino
+
     model = source.clone()
     model.reshape(list(shape))
     # a bf16 model with layers in float32 has its own types. What int8 leaves in floating point is the logits, too:
@@ -113,9 +115,6 @@ def compiled_runner(source: Any, plan: Plan, shape: tuple[int, ...]) -> Runner:
         }  # fmt: skip
     compiled = core().compile_model(model, "CPU", settings)
     own = threading.local()
-
-    import openvino
-
     shared = math.prod(shape) * 4 >= SHARED
 
     def run(images: Tensor) -> Tensor:
@@ -125,9 +124,8 @@ def compiled_runner(source: Any, plan: Plan, shape: tuple[int, ...]) -> Runner:
         if images.shape != shape:  # numpy would repeat one image for all
             raise ValueError(f"compiled for {shape}, received {tuple(images.shape)}")
         if shared:
-            values = (
-                images.float().contiguous().numpy()
-            )  # stays here as long as it is read: the tensor does not own it
+            # held here as long as it is read: the tensor does not own it
+            values = images.float().contiguous().numpy()
             own.request.set_input_tensor(openvino.Tensor(values, shared_memory=True))
         else:
             own.input[:] = images.numpy()
