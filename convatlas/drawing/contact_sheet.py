@@ -24,10 +24,14 @@ def contact_sheet(
 ) -> str:
     """An SVG of `pictures` in rows of `columns`, each as wide as `side` above its caption.
 
-    A picture that is taller than wide is scaled into the square; a row is as tall as the tallest in it.
+    A picture that is taller than wide is scaled into the square; a row is as tall as the tallest in it. A caption goes on
+    below the pictures to its right that have none, and is cut where the next one begins.
     """
     columns = max(1, min(columns, len(pictures) or 1))
-    captions = [[shorten(row, side, markup.SMALL) for row in caption.split("\n")] for _, caption in pictures]
+    captions = [
+        [shorten(row, side + free * (side + 12), markup.SMALL) for row in caption.split("\n")]
+        for (_, caption), free in zip(pictures, _free(pictures, columns), strict=True)
+    ]
     lines = max((len(caption) for caption in captions), default=0)
     step_x, rows_of = side + 12, [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
     talls = [side * max(_height(data) for data, _ in row) for row in rows_of]
@@ -48,6 +52,15 @@ def contact_sheet(
     return markup.document(
         width, height, "\n".join(part for part in parts if part), title or "images", theme=theme
     )
+
+
+def _free(pictures: Sequence[Picture], columns: int) -> list[int]:
+    """How many pictures without a caption follow each in its row."""
+    found: list[int] = []
+    for index in reversed(range(len(pictures))):
+        last = index % columns == columns - 1 or index == len(pictures) - 1
+        found.append(0 if last or pictures[index + 1][1] else found[-1] + 1)
+    return found[::-1]
 
 
 def _height(data: bytes) -> float:

@@ -235,6 +235,22 @@ def test_contact_sheets_hold_every_picture_with_its_caption() -> None:
     ET.fromstring(contact_sheet([]))
 
 
+def test_a_caption_goes_on_below_pictures_that_have_none() -> None:
+    long = "brightness, contrast, saturation=0.4"
+    row = [(PIXEL, long), (PIXEL, ""), (PIXEL, "")]
+    assert long in [content for content, _ in texts(contact_sheet(row * 2, columns=3))]
+    # the next one's place is its own, a row's last picture has no more than its own, nor does a row go on in the next
+    for pictures in (
+        [(PIXEL, long), (PIXEL, long)],
+        [(PIXEL, ""), (PIXEL, long)],
+        [(PIXEL, "a"), (PIXEL, long), (PIXEL, "")],
+    ):
+        svg = contact_sheet(pictures, columns=2)
+        assert long not in [content for content, _ in texts(svg)]
+        assert overlapping(svg) == []
+        assert off_paper(svg) == []
+
+
 def test_image_data_of_an_unknown_kind_is_told() -> None:
     assert data_uri(b"\xff\xd8\xff").startswith("data:image/jpeg;base64,")
     with pytest.raises(ValueError, match="expected the bytes of a PNG"):
