@@ -17,6 +17,7 @@ from torch import Tensor
 
 from convatlas.inference.engines.base import Engine, Plan, Runner, Unsuitable, Workbench
 from convatlas.inference.engines.importing import import_problem, version_of
+from convatlas.inference.engines.openvino_pools import say_plainly
 from convatlas.inference.graph.refine import layers
 from convatlas.machine import machine
 
@@ -75,7 +76,9 @@ def read(bench: Workbench, plan: Plan) -> Any:
         module = recording.module
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch's tracer, and that torch.jit is on its way out
-            bench.made[name] = openvino.convert_model(module, example_input=bench.example[:1])
+            model = openvino.convert_model(module, example_input=bench.example[:1])
+        say_plainly(model)
+        bench.made[name] = model
     return bench.made[name]
 
 
