@@ -119,7 +119,7 @@ def banded_block(
 def _product(windows: Tensor, band: Tensor, bias: Tensor | None, activation: str) -> Tensor:
     """activation(windows @ band.T + bias)."""
     fused = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if fused is not None and windows.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available():
+    if fused is not None and windows.dtype == torch.bfloat16 and _has_bf16():
         return fused(windows, band, bias, activation, [], "")
     y = windows @ band.t() if bias is None else torch.addmm(bias, windows, band.t())
     if activation == "relu":
@@ -128,6 +128,12 @@ def _product(windows: Tensor, band: Tensor, bias: Tensor | None, activation: str
         # torch's tanh is vectorized in float32 alone
         return y.float().tanh_().to(y.dtype) if y.dtype == torch.bfloat16 else y.tanh_()
     return y
+
+
+def _has_bf16() -> bool:
+    """Whether oneDNN has bf16 products on this processor: with AVX2 alone it has none, and raises."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and torch.backends.mkldnn.is_available() and bool(supported())
 
 
 def _through(grad: Tensor, y: Tensor, activation: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -116,6 +117,9 @@ def test_sane_weights_keep_activations_in_range(network) -> None:
 
 def test_the_ceiling_is_the_best_of_the_day(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(ceilings, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(
+        ceilings, "_SIZES", (256,)
+    )  # a processor without bf16 needs half a minute for the usual
     first = ceiling(CPU, seconds=0.02)
     assert first.float32 > 1e9
     assert first.copy > 1e8
@@ -169,7 +173,7 @@ def test_a_worker_s_peak_is_its_own_and_not_that_of_who_started_it(tmp_path: Pat
         process.ask("forget_peak")
         after = process.ask("memory")["process"]
     assert made - before > 2 * images.stat().st_size - (1 << 26)
-    if sys.platform.startswith("linux"):
+    if os.access("/proc/self/clear_refs", os.W_OK):
         assert made - after > images.stat().st_size - (1 << 26)
 
 
@@ -215,7 +219,7 @@ def test_an_interrupt_ends_the_workers_at_once(tmp_path: Path) -> None:
     def search(process: Process) -> None:
         with process:
             process.ask("model", library="convatlas", name="resnet20", images=str(images))
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
             process.ask("prepare", name="x", kind="convatlas-plain", precision="float32", batch=1, seconds=30)
 
     before = signal.signal(signal.SIGALRM, alarm)

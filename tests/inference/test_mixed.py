@@ -10,6 +10,7 @@ from convatlas.inference import optimize
 from convatlas.inference.checking import Bounds
 from convatlas.inference.engines import ENGINES, Plan, Unsuitable, Workbench
 from convatlas.inference.engines.importing import import_problem
+from convatlas.inference.engines.openvino import _adds_up_int8
 from convatlas.inference.graph import Kind, Recording
 from convatlas.inference.graph.mixed import layer_inputs, mix, restored
 from convatlas.inference.graph.refine import layers
@@ -135,7 +136,10 @@ def test_int8_engines_leave_layers_in_float32(name: str, bench: Workbench) -> No
     for plan in [Plan(name, "int8", refined=True, exact=n) for n in (0, len(names(bench)) - 1)]:
         answer = one.prepare(bench, plan)(len(bench.example))(bench.example)
         lost.append(float((answer - exact).norm() / exact.norm()))
-    assert 0 < lost[1] < lost[0] < 0.2
+    assert 0 < lost[1] < lost[0]
+    # without VNNI, OpenVINO's sums of int8 saturate at 16 bits: 0.13 to 0.25 was seen for other weights
+    if name != "openvino" or _adds_up_int8():
+        assert lost[0] < 0.2
 
 
 def test_a_layer_that_an_engine_lost_is_said() -> None:
