@@ -115,10 +115,16 @@ def _torch(problems: list[str]) -> dict[str, object] | None:
 def _kernels() -> str | None:
     """Why CPUs do without compiled kernels; None where they have them."""
     from convatlas.data import pixel_kernels, resize
-    from convatlas.inference.engines import pooling
+    from convatlas.inference.engines import input_bytes, pooling
     from convatlas.modules import norm
 
-    found = [norm.kernels(), pixel_kernels.kernels(), resize.kernels(), pooling.kernels()]
+    found = [
+        norm.kernels(),
+        pixel_kernels.kernels(),
+        resize.kernels(),
+        pooling.kernels(),
+        input_bytes.kernels(),
+    ]
     problem = next((one.problem for one in found if one.problem), None)
     return problem or (
         None if all(one.threaded for one in found) else "torch's threads cannot be shared here"
