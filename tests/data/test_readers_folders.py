@@ -66,6 +66,40 @@ def test_folders_that_cannot_be_learned_from_say_why(tmp_path: Path) -> None:
         open_data("cifar1O")
 
 
+def linked(folder: Path, where: str, to: str) -> Path:
+    """Two classes of four pictures, and a link."""
+    for name in ("a/0", "a/1", "a/x/2", "a/x/3", "b/4", "b/5", "b/6", "b/7"):
+        photo(folder / f"{name}.png")
+    try:
+        (folder / where).symlink_to(to, target_is_directory=True)
+    except OSError:
+        pytest.skip("links cannot be made here")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("where", "to"), [("a/up", ".."), ("a/x/self", "."), ("a/w", "x"), ("b/up", "../..")]
+)
+def test_a_link_in_a_circle_multiplies_no_picture(tmp_path: Path, where: str, to: str) -> None:
+    source = open_data(linked(tmp_path / "set", where, to))
+    assert torch.bincount(source.whole().labels).tolist() == [4, 4]
+
+
+@pytest.mark.parametrize(("where", "to"), [("self", "."), ("c", "a"), ("c", "a/x"), ("a/x/y", "../../b")])
+def test_a_folder_that_links_put_into_two_classes_is_refused(tmp_path: Path, where: str, to: str) -> None:
+    with pytest.raises(
+        MisuseError, match=r"the same folder is in the classes '\w+' and '\w+'.*remove the link"
+    ):
+        open_data(linked(tmp_path / "set", where, to))
+
+
+def test_a_test_folder_that_leads_to_the_training_pictures_is_said(tmp_path: Path) -> None:
+    linked(tmp_path / "train", "../val", "train")
+    source = open_data(tmp_path)
+    assert "leads to pictures of" in source.notes[0]
+    assert "flattered" in source.notes[0]
+
+
 @given(
     counts=st.lists(st.integers(1, 30), min_size=1, max_size=6),
     share=st.floats(0.01, 0.9),

@@ -72,10 +72,18 @@ def open_folder(root: Path, seed: int, test_share: float, name: str | None = Non
     notes = (
         (f"no pictures of {_names(missing)} in {test_folder}: their accuracy is unknown",) if missing else ()
     )
+    train_set = read_classes(train_folder, classes, f"{name}/{train_folder.name}")
+    test_set = read_classes(test_folder, classes, f"{name}/{test_folder.name}", empty_is_wrong=False)
+    learned = _places(train_set.paths)
+    both = [folder for place, folder in _places(test_set.paths).items() if place in learned]
+    if both:
+        notes += (
+            f"{both[0]} leads to pictures of {train_folder}, which are trained on: the accuracy will be flattered",
+        )
     return DataSource(
         name,
-        read_classes(train_folder, classes, f"{name}/{train_folder.name}"),
-        read_classes(test_folder, classes, f"{name}/{test_folder.name}", empty_is_wrong=False),
+        train_set,
+        test_set,
         classes,
         f"{root}, as split there ({train_folder.name}, {test_folder.name})",
         {"by": "folders", "train": train_folder.name, "test": test_folder.name},
@@ -101,14 +109,24 @@ def class_folders(root: Path) -> tuple[str, ...]:
 
 
 def read_classes(root: Path, classes: Sequence[str], name: str, *, empty_is_wrong: bool = True) -> FileSet:
-    """All pictures in the class folders of `root`, by class and then by path."""
+    """All pictures in the class folders of `root`, by class and then by path.
+
+    MisuseError where a class has no pictures, or links lead to the same folder from two.
+    """
     paths: list[Path] = []
     labels: list[int] = []
     empty = []
+    class_of: dict[str, str] = {}
     for label, class_name in enumerate(classes):
         found = sorted(pictures_in(root / class_name)) if (root / class_name).is_dir() else []
         if not found:
             empty.append(class_name)
+        for place, folder in _places(found).items():
+            if (other := class_of.setdefault(place, class_name)) != class_name:
+                raise MisuseError(
+                    f"{folder}: the same folder is in the classes {other!r} and {class_name!r}, and a picture has one "
+                    "class: remove the link"
+                )
         paths += found
         labels += [label] * len(found)
     if empty and (empty_is_wrong or not paths):
@@ -120,15 +138,29 @@ def read_classes(root: Path, classes: Sequence[str], name: str, *, empty_is_wron
 
 
 def pictures_in(folder: Path) -> Iterator[Path]:
-    """Files below `folder` that are named as pictures; hidden ones are left out."""
+    """Files below `folder` that are named as pictures; hidden ones are left out.
+
+    Links are followed, but a folder is entered once, and one that `folder` lies in not at all: links may go in circles.
+    """
+    entered = {str(above) for above in Path(os.path.realpath(folder)).parents}
     try:
         for parent, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+            place = os.path.realpath(parent)
+            if place in entered:
+                folders.clear()
+                continue
+            entered.add(place)
             folders[:] = sorted(f for f in folders if not f.startswith("."))
             for file in files:
                 if not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES:
                     yield Path(parent) / file
     except OSError as error:
         raise ConvAtlasError(f"{error.filename or folder}: cannot be listed: {error.strerror}") from error
+
+
+def _places(paths: Sequence[Path]) -> dict[str, Path]:
+    """The folders of these files by where they really lie."""
+    return {os.path.realpath(folder): folder for folder in dict.fromkeys(p.parent for p in paths)}
 
 
 def _raise(error: OSError) -> None:
