@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,11 +20,20 @@ def core_pool(threads: int, name: str, cores: int = 1) -> ThreadPoolExecutor:
     def begin() -> None:
         torch.get_num_threads()  # a thread's first call takes the process's number: before ours is set, not after
         torch.set_num_threads(cores)  # of this thread; but torch also notes it for threads to come
-        ready.wait()
+        with contextlib.suppress(threading.BrokenBarrierError):
+            ready.wait()
 
     pool = ThreadPoolExecutor(threads, name, begin)
-    for _ in range(threads):  # a thread is made for each: none is idle before all are ready
-        pool.submit(lambda: None)
-    ready.wait()
-    torch.set_num_threads(before)
+    try:
+        for _ in range(threads):  # a thread is made for each: none is idle before all are ready
+            pool.submit(lambda: None)
+        ready.wait()
+    except (
+        BaseException
+    ):  # stopped: threads that wait for each other would hold up the end of the process for ever
+        ready.abort()
+        pool.shutdown(wait=False)
+        raise
+    finally:
+        torch.set_num_threads(before)
     return pool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -29,3 +31,26 @@ def test_a_pool_has_its_own_number_of_cores_and_nobody_else() -> None:
             assert later.submit(torch.get_num_threads).result() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_pool_that_is_stopped_while_it_begins_leaves_no_thread_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped, set_cores = threading.Event(), torch.set_num_threads
+
+    def set_and_stop(cores: int) -> None:
+        set_cores(cores)
+        if threading.current_thread() is not threading.main_thread():
+            _thread.interrupt_main()  # Ctrl-C
+            stopped.wait(60)  # not before it was heard
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch, "set_num_threads", set_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        core_pool(1, "stopped")
+    stopped.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("stopped"):
+            thread.join(20)
+            assert not thread.is_alive()
+    assert torch.get_num_threads() == before
