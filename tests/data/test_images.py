@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -122,6 +123,20 @@ def test_an_empty_file_and_an_absent_one_say_so(tmp_path: Path) -> None:
         with pytest.raises(ImageError) as caught:
             read_image(tmp_path / name)
         assert reason in caught.value.reason
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_a_pipe_and_a_device_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", "/dev/zero"):
+        with pytest.raises(ImageError, match="not a regular file"):
+            read_bytes(path)
+
+
+@pytest.mark.parametrize("name", ["a/\0x.jpg", "x" * 5000, "\ud800.jpg"])
+def test_a_name_that_no_file_can_have_is_a_picture_that_cannot_be_read(name: str) -> None:
+    with pytest.raises(ImageError, match="cannot be opened"):
+        read_bytes(name)
 
 
 def test_a_png_that_promises_ten_billion_pixels_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
