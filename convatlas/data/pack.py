@@ -25,7 +25,7 @@ from convatlas.data.images import ImageError, read_image
 from convatlas.data.pixels import resized
 from convatlas.data.ppm import ppm_bytes
 from convatlas.data.randomness import epoch_order
-from convatlas.data.readers.shards import INDEX
+from convatlas.data.readers.shard_index import INDEX
 from convatlas.data.sets import FileSet
 from convatlas.data.sources import DataSource
 from convatlas.errors import ConvAtlasError, MisuseError

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.data.images import read_bytes
+from convatlas.data.images import ImageError, read_bytes
 from convatlas.errors import ConvAtlasError
 
 
@@ -93,9 +93,12 @@ class FileSet:
         if self.spans is None:
             return read_bytes(self.paths[index])
         offset, length = self.spans[index]
-        with self.paths[index].open("rb") as shard:
-            shard.seek(offset)
-            return shard.read(length)
+        try:
+            with self.paths[index].open("rb") as shard:
+                shard.seek(offset)
+                return shard.read(length)
+        except OSError as error:
+            raise ImageError(self.label_of(index), f"cannot be opened: {error.strerror or error}") from error
 
     def label_of(self, index: int) -> str:
         """What sample `index` is called in a report."""
@@ -131,5 +134,5 @@ Dataset = TensorSet | FileSet
 def _length(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):
         return -1

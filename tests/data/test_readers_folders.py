@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from convatlas.data.images import ImageError
 from convatlas.data.sources import open_data
 from convatlas.data.splits import stratified
 from convatlas.errors import MisuseError
@@ -118,6 +119,12 @@ def test_a_stratified_split_loses_nothing_and_gives_each_class_its_share(
         assert tested >= (n > 1)
 
 
+def test_a_list_of_comments_is_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("# a.png 1\n")
+    with pytest.raises(MisuseError, match="only comments"):
+        open_data(tmp_path / "list.txt")
+
+
 def test_a_list_and_a_csv_are_read_with_their_split(tmp_path: Path) -> None:
     for i in range(6):
         photo(tmp_path / f"my photos/{i}.png")
@@ -145,6 +152,12 @@ def test_a_list_and_a_csv_are_read_with_their_split(tmp_path: Path) -> None:
         ("path,label\na.png,0\nb.png,1\n", "none of its 2 pictures is there"),
         ("path,label,split\nx.png,0,train\nx.png,1,held\n", "it also says 'held'"),
         ("path,label\na.png,0\nb.png,900000\n", "no class number"),
+        ("path,label\na.png,0\nb.png," + "9" * 5000, r"label 9+\.\.\. is no class number"),
+        ("path,label\na.png,0\nb.png,01\n", "leading zeros"),
+        ("path,label\na.png,0\n\nx.png, \n", r":4: no label in 'x\.png,'"),
+        ("path,label\na.png,0\n,1\n", ":3: no path"),
+        ("x.png,ants\nx.png,bees\n", "names a picture: put a line such as path,label above it"),
+        ('path,label\na.png,"' + "x" * 200_000, ":2: not a CSV"),
     ],
 )
 def test_lists_that_cannot_be_say_why(tmp_path: Path, text: str, words: str) -> None:
@@ -152,3 +165,14 @@ def test_lists_that_cannot_be_say_why(tmp_path: Path, text: str, words: str) -> 
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(MisuseError, match=words):
         open_data(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("name", ["\0", "x" * 5000, "x/" * 3000])
+def test_a_listed_name_that_no_file_can_have_is_one_that_is_not_there(tmp_path: Path, name: str) -> None:
+    photo(tmp_path / "x.png")
+    (tmp_path / "list.txt").write_text(f"x.png a\nx.png b\nx.png b\nx.png a\n{name}.png a\n")
+    source = open_data(tmp_path / "list.txt", test_share=0.0)
+    assert source.notes[0].startswith("1 of 5 listed pictures are not there")
+    assert len(source.record()["fingerprint"]) > 16  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="cannot be opened"):
+        source.train.read(4)  # type: ignore[union-attr]

@@ -87,6 +87,22 @@ def test_the_tars_of_imagenet_are_read_without_unpacking(tmp_path: Path) -> None
             assert int(np.argmax(pixel[:2])) == int(part.labels[i])
 
 
+def test_a_tar_of_imagenet_that_was_cut_between_two_classes_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "ILSVRC2012_img_val.tar", "w"):
+        pass
+    empty = (tmp_path / "ILSVRC2012_img_val.tar").read_bytes()
+    with tarfile.open(tmp_path / "ILSVRC2012_img_train.tar", "w") as outer:
+        for wnid in ("n01", "n02", "n03"):
+            entry = tarfile.TarInfo(f"{wnid}.tar")
+            entry.size = len(empty)
+            outer.addfile(entry, io.BytesIO(empty))
+        end = outer.offset
+    with (tmp_path / "ILSVRC2012_img_train.tar").open("rb+") as file:
+        file.truncate(end)
+    with pytest.raises(ConvAtlasError, match="img_train.*breaks off"):
+        open_data("imagenet", tmp_path)
+
+
 def test_imagenets_validation_without_labels_says_what_is_missing(tmp_path: Path) -> None:
     for wnid in ("n01", "n02"):
         photo(tmp_path / f"train/{wnid}/{wnid}_1.jpg")

@@ -16,6 +16,7 @@ import torch
 
 from convatlas.data.readers.folders import class_folders, open_folder, pictures_in, read_classes
 from convatlas.data.readers.matlab import imagenet_synsets
+from convatlas.data.readers.tars import whole_tar
 from convatlas.data.sets import FileSet
 from convatlas.data.sources import DataSource
 from convatlas.errors import ConvAtlasError, MisuseError
@@ -89,13 +90,10 @@ def _members(path: Path) -> Iterator[tuple[str, int, int]]:
 
 
 def _members_of(file: IO[bytes] | _Part, path: Path, start: int) -> Iterator[tuple[str, int, int]]:
-    try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:  # type: ignore[call-overload]
-            for member in archive:
-                if member.isfile():
-                    yield member.name, start + member.offset_data, member.size
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ConvAtlasError(f"{path}: the tar is damaged or truncated ({error}); fetch it again") from error
+    with whole_tar(path, file) as archive:
+        for member in archive:
+            if member.isfile():
+                yield member.name, start + member.offset_data, member.size
 
 
 class _Part:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import torch
 
-from convatlas.data.readers.folders import TEST_NAMES, TRAIN_NAMES
+from convatlas.data.readers.folders import SUFFIXES, TEST_NAMES, TRAIN_NAMES
+from convatlas.data.readers.labels import classes_of
 from convatlas.data.sets import FileSet
 from convatlas.data.sources import DataSource
 from convatlas.data.splits import stratified
@@ -28,15 +30,17 @@ def open_list(path: Path, root: Path | None, seed: int, test_share: float) -> Da
     """
     rows = read_rows(path)
     base = root or path.parent
-    classes = _classes([label for _, label, _ in rows], path)
+    classes = classes_of((label for _, label, _ in rows), str(path))
     number = {name: i for i, name in enumerate(classes)}
+    if not all(label in number for _, label, _ in rows):
+        raise MisuseError(f"{path}: class numbers with leading zeros; write them plainly, or as names")
     files = FileSet(
         tuple(base / p for p, _, _ in rows),
         torch.tensor([number[label] for _, label, _ in rows], dtype=torch.int64),
         classes,
         path.stem,
     )
-    absent = [p for p in files.paths if not p.is_file()]
+    absent = [p for p in files.paths if not os.path.isfile(p)]  # noqa: PTH113  Path's fails for a name too long
     if len(absent) == len(files):
         raise MisuseError(
             f"{path}: none of its {len(files)} pictures is there, such as {absent[0]}; paths are relative to the "
@@ -98,49 +102,49 @@ def read_rows(path: Path) -> list[Row]:
         if not name:
             raise MisuseError(f"{path}:{number}: expected 'path label', received {line.strip()!r}")
         rows.append((name.strip(), label, ""))
+    if not rows:
+        raise MisuseError(f"{path}: only comments in it; expected lines of 'path label'")
     return rows
 
 
 def _csv_rows(path: Path, text: str) -> list[Row]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ";" if text.splitlines()[0].count(";") else ","
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
-    header = [h.strip().lower() for h in next(reader)]
+    try:
+        table = [(reader.line_num, [c.strip() for c in cells]) for cells in reader]
+    except csv.Error as error:
+        raise MisuseError(
+            f"{path}:{reader.line_num}: not a CSV ({error}); is a quotation mark left open?"
+        ) from error
+    header = [h.lower() for h in table[0][1]]
     where = {
         kind: next((header.index(c) for c in columns if c in header), -1)
         for kind, columns in (("path", PATH_COLUMNS), ("label", LABEL_COLUMNS), ("split", SPLIT_COLUMNS))
     }
     if where["path"] < 0 or where["label"] < 0:
+        begins_at_once = any(Path(cell).suffix in SUFFIXES for cell in header)
         raise MisuseError(
             f"{path}: the header says {', '.join(header) or 'nothing'}; expected a column of paths "
             f"({', '.join(PATH_COLUMNS)}) and one of labels ({', '.join(LABEL_COLUMNS)})"
+            + (
+                "; the first line names a picture: put a line such as path,label above it"
+                if begins_at_once
+                else ""
+            )
         )
     rows: list[Row] = []
-    for cells in reader:
-        if not any(c.strip() for c in cells):
+    for number, cells in table[1:]:
+        if not any(cells):
             continue
         if len(cells) != len(header):
-            raise MisuseError(f"{path}:{reader.line_num}: {len(cells)} cells, the header has {len(header)}")
-        split = cells[where["split"]].strip() if where["split"] >= 0 else ""
-        rows.append((cells[where["path"]].strip(), cells[where["label"]].strip(), split))
+            raise MisuseError(f"{path}:{number}: {len(cells)} cells, the header has {len(header)}")
+        for kind in ("path", "label"):
+            if not cells[where[kind]]:
+                raise MisuseError(
+                    f"{path}:{number}: no {kind} in {','.join(cells)!r}; fill it in or remove the row"
+                )
+        split = cells[where["split"]] if where["split"] >= 0 else ""
+        rows.append((cells[where["path"]], cells[where["label"]], split))
     if not rows:
         raise MisuseError(f"{path}: a header and no rows")
     return rows
-
-
-def _classes(labels: list[str], path: Path) -> tuple[str, ...]:
-    """Class names in order: of numbers by value, of names by name."""
-    distinct = set(labels)
-    if all(label.isascii() and label.isdigit() for label in distinct):
-        highest = max(map(int, distinct))
-        if highest >= 100_000:
-            raise MisuseError(f"{path}: label {highest} is no class number; they count from 0")
-        names = tuple(str(i) for i in range(highest + 1))
-        if {str(int(label)) for label in distinct} != distinct:
-            raise MisuseError(f"{path}: class numbers with leading zeros; write them plainly, or as names")
-    else:
-        names = tuple(sorted(distinct))
-    if len(distinct) < 2:
-        raise MisuseError(
-            f"{path}: one class only ({next(iter(distinct))!r}); to tell apart there must be two or more"
-        )
-    return names

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,13 +16,15 @@ from urllib.parse import urlsplit
 import torch
 
 from convatlas.data.readers.folders import SUFFIXES, TEST_NAMES, TRAIN_NAMES
+from convatlas.data.readers.labels import classes_of
+from convatlas.data.readers.shard_index import INDEX, compare, entries_of, fetched_index, read_index
+from convatlas.data.readers.tars import whole_tar
 from convatlas.data.sets import FileSet
 from convatlas.data.sources import DataSource
 from convatlas.data.splits import stratified
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.fetch import cache_dir, download
 
-INDEX = "index.json"  # beside the shards: {"classes": [...], "shards": {name: {"sha256": ...}}}
 _MAX_LABEL = 1 << 16  # bytes of a .cls, .txt or .json
 
 
@@ -33,6 +34,7 @@ def open_shards(spec: str, seed: int, test_share: float, fetch: bool = True) -> 
     Shards whose name begins with train, and with val or test, keep that split; otherwise one is made.
     """
     shards, index = _places(spec, fetch)
+    notes = compare(shards, index, whole=Path(spec).is_dir())
     keys = [(shard, *entry) for shard in shards for entry in scan(shard)]
     if not keys:
         raise MisuseError(f"{spec}: no pictures with labels in {len(shards)} shards (KEY.jpg beside KEY.cls)")
@@ -52,13 +54,13 @@ def open_shards(spec: str, seed: int, test_share: float, fetch: bool = True) -> 
         train, test = stratified(numbers, test_share, seed)
         split = {"by": "stratified", "seed": seed, "test_share": test_share}
     return DataSource(
-        _name(spec), whole.subset(train), whole.subset(test), classes, f"{spec}, tar shards", split
+        _name(spec), whole.subset(train), whole.subset(test), classes, f"{spec}, tar shards", split, notes
     )
 
 
 def expand(spec: str) -> list[str]:
     """Braces with a range, `{0000..0146}`, written out; at most one of them, as the form has it."""
-    found = re.search(r"\{(\d+)\.\.(\d+)\}", spec)
+    found = re.search(r"\{(\d{1,18})\.\.(\d{1,18})\}", spec)
     if not found:
         return [spec]
     first, last = found.groups()
@@ -73,25 +75,20 @@ def scan(shard: Path) -> Iterator[tuple[str, int, int, str | int]]:
     picture: tuple[str, int, int] | None = None
     label: str | int | None = None
     key = ""
-    try:
-        with tarfile.open(shard, "r:") as archive:
-            for member in archive:
-                if not member.isfile():
-                    continue
-                stem, _, extension = _split(member.name)
-                if stem != key:
-                    if picture and label is not None:
-                        yield (*picture, label)
-                    key, picture, label = stem, None, None
-                if "." + extension in SUFFIXES:
-                    picture = (member.name, member.offset_data, member.size)
-                elif extension in ("cls", "txt", "json") and member.size <= _MAX_LABEL and label is None:
-                    file = archive.extractfile(member)
-                    label = _label(file.read() if file else b"", extension)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ConvAtlasError(
-            f"{shard}: not a whole uncompressed tar ({error}); unpack it if it is compressed, or fetch it again"
-        ) from error
+    with whole_tar(shard) as archive:
+        for member in archive:
+            if not member.isfile():
+                continue
+            stem, _, extension = _split(member.name)
+            if stem != key:
+                if picture and label is not None:
+                    yield (*picture, label)
+                key, picture, label = stem, None, None
+            if "." + extension in SUFFIXES:
+                picture = (member.name, member.offset_data, member.size)
+            elif extension in ("cls", "txt", "json") and member.size <= _MAX_LABEL and label is None:
+                file = archive.extractfile(member)
+                label = _label(file.read() if file else b"", extension)
     if picture and label is not None:
         yield (*picture, label)
 
@@ -109,7 +106,7 @@ def _label(data: bytes, extension: str) -> str | int | None:
         return text or None
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     found = content.get("label", content.get("cls")) if isinstance(content, dict) else None
     return found if isinstance(found, (str, int)) and not isinstance(found, bool) else None
@@ -124,7 +121,7 @@ def _places(spec: str, fetch: bool) -> tuple[list[Path], dict[str, object]]:
     if absent or not shards:
         raise MisuseError(f"{spec}: {absent[0] if absent else 'no *.tar in it'}: there is no such shard")
     index = shards[0].parent / INDEX
-    return shards, _index(index.read_bytes(), str(index)) if index.is_file() else {}
+    return shards, read_index(index.read_bytes(), str(index)) if index.is_file() else {}
 
 
 def _fetched(spec: str, fetch: bool) -> tuple[list[Path], dict[str, object]]:
@@ -133,27 +130,13 @@ def _fetched(spec: str, fetch: bool) -> tuple[list[Path], dict[str, object]]:
         raise MisuseError(f"{spec}: an address of shards ends in .tar")
     base = addresses[0].rpartition("/")[0]
     folder = cache_dir() / "shards" / hashlib.sha256(base.encode()).hexdigest()[:16]
-    try:
-        place = download(f"{base}/{INDEX}", folder / INDEX) if fetch else folder / INDEX
-        index = _index(place.read_bytes(), f"{base}/{INDEX}")
-    except (ConvAtlasError, OSError):
-        index = {}  # shards made by others have none
-    sums = index.get("shards")
-    paths = []
-    for address in addresses:
-        name = Path(urlsplit(address).path).name
-        entry = sums.get(name) if isinstance(sums, dict) else None
-        sha256 = entry.get("sha256") if isinstance(entry, dict) else None
-        paths.append(download(address, folder / name, sha256 if isinstance(sha256, str) else None))
+    paths = [folder / Path(urlsplit(address).path).name for address in addresses]
+    index = fetched_index(f"{base}/{INDEX}", folder / INDEX, fetch, all(p.is_file() for p in paths))
+    entries = entries_of(index)
+    for address, path in zip(addresses, paths, strict=True):
+        sha256 = entries.get(path.name, {}).get("sha256")
+        download(address, path, sha256 if isinstance(sha256, str) else None)
     return paths, index
-
-
-def _index(data: bytes, where: str) -> dict[str, object]:
-    try:
-        content = json.loads(data)
-    except ValueError as error:
-        raise ConvAtlasError(f"{where}: not JSON ({error})") from error
-    return content if isinstance(content, dict) else {}
 
 
 def _classes(labels: list[str], named: object, spec: str) -> tuple[tuple[str, ...], list[int]]:
@@ -162,16 +145,14 @@ def _classes(labels: list[str], named: object, spec: str) -> tuple[tuple[str, ..
         strange = sorted(set(labels) - set(number))
         if strange:
             raise ConvAtlasError(
-                f"{spec}: label {strange[0]!r} is none of the {len(named)} classes of {INDEX}"
+                f"{spec}: label {strange[0][:40]!r} is none of the {len(named)} classes of {INDEX}"
             )
+        if len(named) < 2:
+            raise MisuseError(f"{spec}: {INDEX} has one class only; to tell apart there must be two or more")
         return tuple(named), [number[label] for label in labels]
-    if all(label.isascii() and label.isdigit() for label in labels):
-        count = max(map(int, labels)) + 1
-        if count > 100_000:
-            raise MisuseError(f"{spec}: label {count - 1} is no class number; they count from 0")
-        return tuple(map(str, range(count))), [int(label) for label in labels]
-    names = tuple(sorted(set(labels)))
-    return names, [names.index(label) for label in labels]
+    names = classes_of(labels, spec)
+    number = {name: i for i, name in enumerate(names)}
+    return names, [number[label] if label in number else int(label) for label in labels]  # 007 is 7
 
 
 def _name(spec: str) -> str:
