@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from convatlas.data.decode import decode_whole
-from convatlas.data.images import ImageError, read_bytes, read_image
+from convatlas.data.images import ImageError, read_bytes, read_image, writable
 from convatlas.data.readers.folders import pictures_in
 from convatlas.data.sources import open_data
 from convatlas.errors import ConvAtlasError
@@ -62,7 +62,7 @@ class Check:
 
     def to_dict(self) -> dict[str, object]:
         """What --json prints: the sizes summed up."""
-        result = {k: v for k, v in asdict(self).items() if k != "sizes"}
+        result = {k: v for k, v in asdict(self).items() if k != "sizes"} | {"root": writable(self.root)}
         if self.sizes:
             short = sorted(min(s) for s in self.sizes)
             result["short_side"] = {"min": short[0], "median": short[len(short) // 2], "max": short[-1]}
@@ -86,7 +86,7 @@ def check_folder(root: Path, workers: int | None = None, progress: Progress | No
                 progress(len(seen), len(paths))
     finally:
         pool.shutdown(cancel_futures=True)
-    result.bytes = sum(p.stat().st_size for p in paths)
+    result.bytes = sum(p.stat().st_size for p in paths if p.exists())  # a link may lead nowhere
     result.broken = [(_name(s.path, root), s.reason) for s in seen if s.reason]
     whole = [s for s in seen if not s.reason]
     result.sizes = [s.size for s in whole]
@@ -154,7 +154,7 @@ def _judge(result: Check, root: Path) -> None:
     try:
         source = open_data(str(root))
     except ConvAtlasError as error:
-        result.problems.append(str(error))
+        result.problems.append(writable(str(error)))
         return
     part_of: dict[str, tuple[str, str]] = {}
     for part, dataset in (("train", source.train), ("test", source.test)):
@@ -185,7 +185,7 @@ def _judge(result: Check, root: Path) -> None:
 
 
 def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return writable(path.relative_to(root).as_posix())
 
 
 def _names(group: Sequence[Path], root: Path) -> list[str]:

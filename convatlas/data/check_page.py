@@ -7,7 +7,7 @@ import itertools
 from pathlib import Path
 
 from convatlas.data.check import Check
-from convatlas.data.images import ImageError, read_image
+from convatlas.data.images import ImageError, read_image, writable
 from convatlas.drawing.contact_sheet import contact_sheet_html
 from convatlas.drawing.page import html_page, paragraph, table
 from convatlas.drawing.plots import bars
@@ -38,7 +38,7 @@ def check_page(result: Check) -> str:
                 for name in group[:4]
             ]
             sections.append((f"{heading}: {len(groups_of)} groups", contact_sheet_html(pictures)))
-    return html_page(f"Data check: {Path(result.root).name}", sections)
+    return html_page(f"Data check: {writable(Path(result.root).name)}", sections)
 
 
 def summary(result: Check) -> str:

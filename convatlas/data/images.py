@@ -27,6 +27,7 @@ class ImageError(ConvAtlasError):
     """One picture that cannot be read. path: where it came from; reason: one clause, fit for a table."""
 
     def __init__(self, path: str, reason: str) -> None:
+        path = writable(path)
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
@@ -34,6 +35,11 @@ class ImageError(ConvAtlasError):
     def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
         """Cross a process border whole."""
         return (type(self), (self.path, self.reason))
+
+
+def writable(text: str) -> str:
+    """A name as text that any file can carry: bytes of a file's name that are not UTF-8 are written out: \\udcff."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def read_image(source: Source, name: str | None = None) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 import numpy as np
 import torch
@@ -59,8 +60,7 @@ def preview(
         channels = dataset.images.shape[1] if hasattr(dataset, "images") else 3
         color = ("pca_noise", "brightness", "hue")
         chosen = {k: v for k, v in shown(size).items() if channels == 3 or not k.startswith(color)}
-    step = max(1, len(dataset) // (4 * pictures))
-    some = dataset.subset(range(0, len(dataset), step)[:pictures])
+    some = dataset.subset(_across_classes(dataset.labels.tolist())[:pictures])
     components = color_components(some) if any(a.pca_noise for a in chosen.values()) else None
     cells = []
     for name, augmentation in chosen.items():
@@ -70,6 +70,16 @@ def preview(
         values, _ = augment(images, labels, augmentation, generator, None, len(dataset.classes), components)
         cells += [(_png(v), name if i == 0 else "") for i, v in enumerate(values)]
     return contact_sheet(cells, title="What each augmentation does", columns=pictures)
+
+
+def _across_classes(labels: list[int]) -> list[int]:
+    """Indices of the first of every class, then of their second ones, and so on."""
+    before: Counter[int] = Counter()
+    places = []
+    for index, label in enumerate(labels):
+        places.append((before[label], label, index))
+        before[label] += 1
+    return [index for *_, index in sorted(places)]
 
 
 def _png(values: Tensor) -> bytes:

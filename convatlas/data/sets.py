@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.data.images import ImageError, read_bytes
+from convatlas.data.images import ImageError, read_bytes, writable
 from convatlas.errors import ConvAtlasError
 
 
@@ -43,7 +43,7 @@ class TensorSet:
             raise ConvAtlasError(
                 f"{self.name}: images must be uint8 (N, C, H, W), received {self.images.dtype} {tuple(self.images.shape)}"
             )
-        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "classes", tuple(map(writable, self.classes)))
         object.__setattr__(
             self, "labels", check_labels(self.labels, len(self.images), self.classes, self.name)
         )
@@ -80,7 +80,7 @@ class FileSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "paths", tuple(Path(p) for p in self.paths))
-        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "classes", tuple(map(writable, self.classes)))
         object.__setattr__(
             self, "labels", check_labels(self.labels, len(self.paths), self.classes, self.name)
         )
@@ -102,9 +102,8 @@ class FileSet:
 
     def label_of(self, index: int) -> str:
         """What sample `index` is called in a report."""
-        if self.members is None:
-            return str(self.paths[index])
-        return f"{self.paths[index]}:{self.members[index]}"
+        path = str(self.paths[index])
+        return writable(path if self.members is None else f"{path}:{self.members[index]}")
 
     def subset(self, indices: Sequence[int]) -> FileSet:
         """The samples at these indices, in this order."""
@@ -124,7 +123,7 @@ class FileSet:
         for i, path in enumerate(self.paths):
             length = self.spans[i][1] if self.spans is not None else _length(path)
             name = self.members[i] if self.members is not None else f"{path.parent.name}/{path.name}"
-            digest.update(f"{name}\0{length}\n".encode())
+            digest.update(f"{name}\0{length}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()[:16]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from convatlas.data.images import writable
 from convatlas.data.sets import Dataset, FileSet, TensorSet
 from convatlas.errors import MisuseError
 
@@ -26,6 +27,12 @@ class DataSource:
     split: dict[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     opened: dict[str, object] = field(default_factory=dict)  # spec, root and seed: opens the same again
+
+    def __post_init__(self) -> None:
+        for name in ("name", "description"):
+            object.__setattr__(self, name, writable(getattr(self, name)))
+        for name in ("classes", "notes"):
+            object.__setattr__(self, name, tuple(map(writable, getattr(self, name))))
 
     def whole(self) -> Dataset:
         """All pictures, in the order in which they lie: what is scored where a set has no test part of its own."""

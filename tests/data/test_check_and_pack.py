@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import tarfile
 import threading
@@ -19,7 +20,7 @@ from convatlas.data.check import check_folder
 from convatlas.data.check_page import check_page
 from convatlas.data.images import read_image
 from convatlas.data.pack import AHEAD, in_order, pack
-from convatlas.data.preview import preview, shown
+from convatlas.data.preview import _across_classes, preview, shown
 from convatlas.data.sets import FileSet
 from convatlas.data.sources import open_data
 from convatlas.errors import ConvAtlasError, MisuseError
@@ -43,6 +44,37 @@ def test_a_good_folder_has_nothing_to_report(folder: Path) -> None:
     assert (result.pictures, result.other_files, result.warnings) == (12, 0, [])
     assert not (result.duplicates or result.near_duplicates)
     assert seen == [(i, 12) for i in range(1, 13)]
+
+
+def test_a_link_that_leads_nowhere_is_a_broken_picture(folder: Path) -> None:
+    try:
+        (folder / "ants/away.jpg").symlink_to("nowhere.jpg")
+    except OSError:
+        pytest.skip("links cannot be made here")
+    assert check_folder(folder).broken == [("ants/away.jpg", "cannot be opened: No such file or directory")]
+
+
+def test_names_that_are_not_utf8_are_written_out(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"set\xfe")
+    try:
+        for i in range(8):
+            path = root / os.fsdecode((b"a\xff/\xfd%d.png", b"b/\xfd%d.png")[i % 2] % i)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (9, 9), (i * 30, 0, 0)).save(path)
+    except OSError:
+        pytest.skip("names are UTF-8 here")
+    (root / os.fsdecode(b"b/\xfdtext.png")).write_text("not a picture")
+    source = open_data(root)
+    assert source.classes == source.train.classes == (r"a\udcff", "b")
+    assert len(source.record()["fingerprint"]) > 16  # type: ignore[arg-type]
+    result = check_folder(root)
+    packed = pack(source, tmp_path / "packed")
+    texts = [source.name, source.description, source.train.label_of(0), check_page(result)]
+    texts.append(json.dumps(result.to_dict(), ensure_ascii=False))
+    assert all(text.encode() for text in texts)
+    assert [name for name, _ in result.broken] == [r"b/\udcfdtext.png"]
+    assert [Path(name).name for name, _ in packed.skipped] == [r"\udcfdtext.png"]
+    assert open_data(tmp_path / "packed").classes == source.classes
 
 
 def test_broken_double_and_nearly_double_pictures_are_found(folder: Path, shared_data: Path) -> None:
@@ -237,3 +269,7 @@ def test_the_preview_shows_every_augmentation_on_the_same_photos(folder: Path) -
     assert svg.count("<image") == 3 * len(shown(96))
     for name in ("pca_noise=0.1 (AlexNet)", "crop=jitter (VGG)", "cutmix=1.0"):
         assert name in svg
+
+
+def test_the_preview_takes_its_photos_across_the_classes() -> None:
+    assert _across_classes([0, 0, 0, 2, 2, 1]) == [0, 5, 3, 1, 4, 2]
