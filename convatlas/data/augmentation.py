@@ -57,14 +57,29 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
             raise MisuseError(f"augmentation: crop {self.crop!r} is none of {', '.join(CROPS)}")
-        if not 0 <= self.flip <= 1:
-            raise MisuseError(f"augmentation: flip is a probability, received {self.flip}")
         if self.crop == "jitter" and self.short_side is None:
             raise MisuseError("augmentation: crop 'jitter' needs short_side, such as (256, 512)")
-        for name in ("area", "ratio", "short_side"):
+        for name, low, high in _LIMITS:
+            if not _within(value := getattr(self, name), low, high, name in _WHOLE):
+                kind = "a whole number" if name in _WHOLE else "a number"
+                raise MisuseError(
+                    f"augmentation: {name} is {kind} from {low:g} to {high:g}, received {value!r}"
+                )
+        for name, low, high in _RANGES:
             value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, tuple(value))
+            if value is None and name == "short_side":
+                continue
+            pair = tuple(value) if isinstance(value, (tuple, list)) else ()
+            if (
+                len(pair) != 2
+                or not all(_within(v, low, high, name in _WHOLE) for v in pair)
+                or pair[0] > pair[1]
+            ):
+                raise MisuseError(
+                    f"augmentation: {name} is two{' whole' if name in _WHOLE else ''} numbers, the smaller first, from "
+                    f"{low:g} to {high:g}, received {value!r}"
+                )
+            object.__setattr__(self, name, pair)
 
     @property
     def warps(self) -> bool:
@@ -92,3 +107,22 @@ class Augmentation:
         if unknown:
             raise MisuseError(f"augmentation: unknown {', '.join(unknown)}; known: {', '.join(known)}")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})  # type: ignore[arg-type]
+
+
+_LIMITS: tuple[tuple[str, float, float], ...] = (
+    ("padding", 0, 512), ("flip", 0, 1), ("pca_noise", 0, 10), ("brightness", 0, 1), ("contrast", 0, 1),
+    ("saturation", 0, 1), ("hue", 0, 1), ("rotate", 0, 360), ("translate", 0, 1), ("shear", 0, 10), ("zoom", 0, 0.99),
+    ("rand_augment", 0, 100), ("rand_magnitude", 0, 10), ("cutout", 0, 65_536), ("mixup", 0, 1000), ("cutmix", 0, 1000),
+)  # fmt: skip
+_RANGES: tuple[tuple[str, float, float], ...] = (
+    ("area", 1e-4, 1),
+    ("ratio", 0.01, 100),
+    ("short_side", 1, 65_536),
+)
+_WHOLE = ("padding", "rand_augment", "cutout", "short_side")
+
+
+def _within(value: object, low: float, high: float, whole: bool) -> bool:
+    """Whether it is a number from `low` to `high`; NaN is not."""
+    kinds = (int,) if whole else (int, float)
+    return isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high

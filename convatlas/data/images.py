@@ -38,7 +38,7 @@ class ImageError(ConvAtlasError):
 
 
 def writable(text: str) -> str:
-    """A name as text that any file can carry: bytes of a file's name that are not UTF-8 are written out: \\udcff."""
+    """A name as text that any file can carry: what is not UTF-8 in it is written with a backslash."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

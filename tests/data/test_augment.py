@@ -237,3 +237,20 @@ def test_an_augmentation_survives_json_and_refuses_unknown_fields() -> None:
     for wrong in ({"flipp": 1}, {"flip": 2}, {"crop": "middle"}, {"crop": "jitter"}):
         with pytest.raises(MisuseError, match="augmentation"):
             Augmentation.from_dict(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[(name, v) for name in ("mixup", "rotate", "hue", "brightness", "shear", "pca_noise", "rand_magnitude",
+                                 "cutmix", "contrast", "saturation", "translate", "zoom", "flip")
+          for v in (float("nan"), float("inf"), -1.0, "0.1")],
+        *[(name, v) for name in ("padding", "cutout", "rand_augment") for v in (-1, 10**9, 1.5, float("nan"), True)],
+        *[("area", v) for v in ((float("nan"),) * 2, (1, 2, 3), (0, 0), (0.5, 0.1), (0.1, 1.5), (), 0.5, None)],
+        *[("ratio", v) for v in ((0, 0), (-1, 2), (1,), (2, 1), (1, float("inf")), "11")],
+        *[("short_side", v) for v in ((0, 1), (256.5, 512), (512, 256), (1, 10**9), (256,))],
+    ],
+)  # fmt: skip
+def test_an_augmentation_that_cannot_be_is_refused(name: str, value: object) -> None:
+    with pytest.raises(MisuseError, match=f"augmentation: {name} is .*, received"):
+        Augmentation(**{name: value})  # type: ignore[arg-type]

@@ -177,7 +177,9 @@ def test_deeply_nested_json_is_no_label_and_no_index(tmp_path: Path) -> None:
 
 def test_names_and_labels_that_are_not_utf8_are_written_out(tmp_path: Path) -> None:
     name = b"\xff".decode("utf-8", "surrogateescape")
-    write_shard(tmp_path / "a.tar", [(f"{name}{i}", "navy", ("\ud800", "b")[i % 2]) for i in range(4)], "json")
+    write_shard(
+        tmp_path / "a.tar", [(f"{name}{i}", "navy", ("\ud800", "b")[i % 2]) for i in range(4)], "json"
+    )
     source = open_data(tmp_path)
     assert source.classes == ("b", r"\ud800")
     assert len(source.record()["fingerprint"]) > 16  # type: ignore[arg-type]
