@@ -102,6 +102,8 @@ class Augmentation:
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> Augmentation:
         """An unknown key raises MisuseError."""
+        if not isinstance(fields, Mapping):
+            raise MisuseError(f"augmentation: expected its fields by name, received {fields!r}")
         known = [f.name for f in dataclasses.fields(cls)]
         unknown = sorted(set(fields) - set(known))
         if unknown:

@@ -43,6 +43,10 @@ class TensorSet:
             raise ConvAtlasError(
                 f"{self.name}: images must be uint8 (N, C, H, W), received {self.images.dtype} {tuple(self.images.shape)}"
             )
+        if 0 in self.images.shape[1:]:
+            raise ConvAtlasError(
+                f"{self.name}: images of no pixels, {tuple(self.images.shape)}; fetch the set again"
+            )
         object.__setattr__(self, "classes", tuple(map(writable, self.classes)))
         object.__setattr__(
             self, "labels", check_labels(self.labels, len(self.images), self.classes, self.name)

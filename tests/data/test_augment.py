@@ -234,9 +234,9 @@ def test_a_batchs_randomness_is_its_own(seed: int) -> None:
 def test_an_augmentation_survives_json_and_refuses_unknown_fields() -> None:
     a = Augmentation(crop="jitter", short_side=(256, 512), flip=0.5, pca_noise=0.1)
     assert Augmentation.from_dict(json.loads(json.dumps(a.to_dict()))) == a
-    for wrong in ({"flipp": 1}, {"flip": 2}, {"crop": "middle"}, {"crop": "jitter"}):
+    for wrong in ({"flipp": 1}, {"flip": 2}, {"crop": "middle"}, {"crop": "jitter"}, [1], None):
         with pytest.raises(MisuseError, match="augmentation"):
-            Augmentation.from_dict(wrong)
+            Augmentation.from_dict(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convatlas.data.readers.cifar import load_inert
+from convatlas.data.readers.cifar import Inert, load_inert
 from convatlas.data.sources import open_data
 from convatlas.errors import ConvAtlasError
 
@@ -85,6 +85,24 @@ def test_a_pickle_that_would_run_code_is_refused_and_nothing_runs(tmp_path: Path
         with pytest.raises(ConvAtlasError, match="refused, not run"):
             load_inert(pickle.dumps(payload), "data_batch_1")
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("label", [-1, 2**70, "3", 10])
+def test_a_label_that_is_no_class_of_cifar_is_refused(tmp_path: Path, label: object) -> None:
+    folder = write_cifar10(tmp_path / "cifar-10-batches-py")
+    batch = {b"data": np.zeros((1, 3072), np.uint8), b"labels": [label]}
+    (folder / "test_batch").write_bytes(pickle.dumps(batch, 2))
+    with pytest.raises(ConvAtlasError, match="labels"):
+        open_data("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(-1, -1), (2, -3072), ("a", 3072), (2**70, 3072), (1,) * 70, (2, 3072.0)])
+def test_an_array_of_a_shape_that_cannot_be_is_refused(shape: tuple[object, ...]) -> None:
+    dtype = load_inert(pickle.dumps(np.dtype(np.uint8)), "x")
+    array = Inert()
+    array.__setstate__((1, shape, dtype, False, bytes(6144)))
+    with pytest.raises(ConvAtlasError, match="x: 6,144 bytes for an array of shape"):
+        array.array("x")
 
 
 @given(st.binary(max_size=200))

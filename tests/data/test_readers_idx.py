@@ -111,6 +111,8 @@ def test_broken_idx_files_are_named_with_what_is_wrong(tmp_path: Path) -> None:
         (images, gzip.compress(whole)[:-30], "damaged or truncated"),
         (labels, idx(np.zeros(5, np.uint8)), "6 images.*5 labels"),
         (labels, idx(np.full(6, 11, np.uint8)), "labels up to 11.*10 classes"),
+        (images, idx(np.zeros((1,) * 60, np.uint8)), "60 dimensions, expected at most 8"),
+        (images, b"\0\0\x08\xc8" + b"\0\0\0\1" * 200 + b"x", "200 dimensions, expected at most 8"),
         (labels, whole, "3 dimensions, expected 1"),
     ]
     for path, data, words in cases:
@@ -120,6 +122,9 @@ def test_broken_idx_files_are_named_with_what_is_wrong(tmp_path: Path) -> None:
             open_data("mnist", tmp_path)
         assert str(tmp_path) in str(caught.value)
         path.write_bytes(kept)
+    images.write_bytes(idx(np.zeros((6, 0, 28), np.uint8)))
+    with pytest.raises(ConvAtlasError, match="mnist: images of no pixels"):
+        open_data("mnist", tmp_path)
     labels.unlink()
     with pytest.raises(ConvAtlasError, match=r"train-labels-idx1-ubyte .* is missing"):
         open_data("mnist", tmp_path)

@@ -192,3 +192,5 @@ def test_braces_keep_their_zeros() -> None:
     assert expand(many := "x-{0.." + "9" * 5000 + "}.tar") == [many]
     with pytest.raises(MisuseError, match="range"):
         expand("x-{5..1}.tar")
+    with pytest.raises(MisuseError, match="not an address"):
+        open_data("http://[::1/x.tar")

@@ -6,6 +6,7 @@ The python archives are pickles. They are read without running anything that the
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import tarfile
 from collections.abc import Callable
@@ -134,8 +135,10 @@ def _pickled(data: bytes, where: str, key: bytes) -> tuple[np.ndarray, np.ndarra
         raise ConvAtlasError(
             f"{where}: data of shape {pixels.shape} and {len(labels)} labels; expected (N, 3072) and N"
         )
-    if not all(isinstance(n, int) for n in labels):
-        raise ConvAtlasError(f"{where}: labels must be whole numbers")
+    if not all(isinstance(n, int) and 0 <= n < 100 for n in labels):
+        raise ConvAtlasError(
+            f"{where}: labels must be whole numbers that count the classes from 0; fetch it again"
+        )
     return pixels.reshape(-1, 3, 32, 32), np.array(labels, np.int64)
 
 
@@ -143,12 +146,14 @@ def _fine_names(files: Files, place: str) -> tuple[str, ...]:
     text, meta = files("fine_label_names.txt"), files("meta")
     names: list[str] = []
     if text is not None:
-        names = text.decode().split()
+        names = text.decode("utf-8", "replace").split()
     elif meta is not None:
         content = load_inert(meta, f"{place}/meta")
         found = content.get(b"fine_label_names") if isinstance(content, dict) else None
         names = (
-            [n.decode() if isinstance(n, bytes) else str(n) for n in found] if isinstance(found, list) else []
+            [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in found]
+            if isinstance(found, list)
+            else []
         )
     if len(names) != 100:
         raise ConvAtlasError(
@@ -175,7 +180,8 @@ class Inert:
         if not (isinstance(dtype, _InertDtype) and dtype.code in (b"u1", "u1") and isinstance(raw, bytes)):
             raise ConvAtlasError(f"{where}: the array in the pickle is not of unsigned bytes")
         flat = np.frombuffer(raw, np.uint8)
-        if flat.size != np.prod(shape, dtype=np.int64):
+        sides = all(isinstance(n, int) and n >= 0 for n in shape) and len(shape) <= 8
+        if not sides or flat.size != math.prod(shape):
             raise ConvAtlasError(f"{where}: {flat.size:,} bytes for an array of shape {shape}")
         return flat.reshape(shape, order="F" if fortran else "C").copy()
 

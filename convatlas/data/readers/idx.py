@@ -12,6 +12,7 @@ import numpy as np
 from convatlas.errors import ConvAtlasError
 
 _UNSIGNED_BYTE = 0x08
+_MAX_RANK = 8  # images have 3, labels 1
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -37,6 +38,10 @@ def read_idx(path: Path) -> np.ndarray:
     start = 4 + 4 * rank
     if rank == 0 or len(data) < start:
         raise ConvAtlasError(f"{path}: the idx header ends early: {len(data)} bytes for {rank} dimensions")
+    if rank > _MAX_RANK:
+        raise ConvAtlasError(
+            f"{path}: an idx header of {rank} dimensions, expected at most {_MAX_RANK}; fetch it again"
+        )
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", rank, 4))
     expected = math.prod(shape)
     if len(data) - start != expected:

@@ -126,7 +126,11 @@ def _places(spec: str, fetch: bool) -> tuple[list[Path], dict[str, object]]:
 
 def _fetched(spec: str, fetch: bool) -> tuple[list[Path], dict[str, object]]:
     addresses = expand(spec)
-    if not all(urlsplit(a).path.endswith(".tar") for a in addresses):
+    try:
+        good = all(urlsplit(a).path.endswith(".tar") for a in addresses)
+    except ValueError as error:
+        raise MisuseError(f"{spec}: not an address ({error})") from error
+    if not good:
         raise MisuseError(f"{spec}: an address of shards ends in .tar")
     base = addresses[0].rpartition("/")[0]
     folder = cache_dir() / "shards" / hashlib.sha256(base.encode()).hexdigest()[:16]

@@ -36,5 +36,5 @@ def whole_tar(path: Path, file: IO[bytes] | Part | None = None) -> Iterator[tarf
                 raise tarfile.ReadError(f"it breaks off at byte {archive.offset:,}")
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ConvAtlasError(
-            f"{path}: not a whole uncompressed tar ({error}); unpack it if it is compressed, or fetch it again"
+            f"{path}: not a whole uncompressed tar ({error}); unpack it if it is compressed, or remove it and fetch it again"
         ) from error
