@@ -154,7 +154,8 @@ def test_shards_are_as_long_as_their_index_says_and_missing_ones_are_said(tmp_pa
         ("77", "cls", "one class only"),
         (("cat", "cat"), "txt", "one class only"),
         ((-1, -1), "json", "one class only"),
-        (("9" * 5000, "1"), "cls", r"label 9{18}\.\.\. is no class number"),
+        (("9" * 5000, "1"), "cls", r"label 9{40}\.\.\. is no class number"),
+        (("9" * 5000,) * 2, "cls", r"one class only \('9{40}\.\.\.'\)"),
         (("100000", "1"), "cls", "label 100000 is no class number"),
     ],
 )

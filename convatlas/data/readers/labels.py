@@ -15,12 +15,15 @@ def classes_of(labels: Iterable[str], where: str) -> tuple[str, ...]:
     distinct = set(labels)
     if len(distinct) < 2:
         raise MisuseError(
-            f"{where}: one class only ({', '.join(map(repr, distinct))}); to tell apart there must be two or more"
+            f"{where}: one class only ({', '.join(repr(_short(n)) for n in distinct)}); to tell apart there must be two or more"
         )
     if not all(label.isascii() and label.isdigit() for label in distinct):
         return tuple(sorted(distinct))
-    for label in distinct:
+    for label in sorted(distinct):
         if len(label) > _DIGITS or int(label) >= _MAX_CLASSES:
-            shown = label if len(label) <= _DIGITS else f"{label[:_DIGITS]}..."
-            raise MisuseError(f"{where}: label {shown} is no class number; they count from 0")
+            raise MisuseError(f"{where}: label {_short(label)} is no class number; they count from 0")
     return tuple(map(str, range(max(map(int, distinct)) + 1)))
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 40 else f"{label[:40]}..."
