@@ -176,7 +176,10 @@ def resolve(
         told = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None
         name = Path(urlsplit(url).path).name or "weights"
         host = urlsplit(url).netloc.replace(":", "_")
-        return cached(f"weights/{host}/{name}", url, told or _digest_in(name), progress=progress)
+        digest = told or _digest_in(name)
+        # without a digest the address alone tells one model.safetensors from another
+        place = host if digest else f"{host}/{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+        return cached(f"weights/{place}/{name}", url, digest, progress=progress)
     path = Path(text)
     if path.is_dir():
         inside = path / "weights.safetensors"

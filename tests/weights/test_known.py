@@ -72,6 +72,19 @@ def test_a_digest_may_be_given_with_the_address(site: tuple[str, Path]) -> None:
         resolve(f"{address}/model.safetensors#sha256={'0' * 64}")
 
 
+@pytest.mark.parametrize(("first", "second"), [("/m1/w.pth", "/m2/w.pth"), ("/w.pth?of=1", "/w.pth?of=2")])
+def test_addresses_that_end_in_the_same_name_are_different_weights(
+    site: tuple[str, Path], first: str, second: str
+) -> None:
+    address, folder = site
+    for number, place in enumerate((first, second)):
+        file = folder / place.partition("?")[0].strip("/")
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"weights %d" % number)
+        path = resolve(address + place)
+        assert (path.name, path.read_bytes()) == ("w.pth", b"weights %d" % number)
+
+
 @pytest.mark.parametrize("right", [True, False])
 def test_a_library_leads_to_its_file_and_keras_sums_are_checked(
     site: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, right: bool
