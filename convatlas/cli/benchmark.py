@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from convatlas.cli import options
-from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.errors import MisuseError
 
 HELP = "Time networks on this machine, against their peers, in alternating rounds."
 EXAMPLES = """\
@@ -79,18 +79,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(show.table(result))
     if args.out is not None:
-        _write(args.out, show.picture(result) if args.out.suffix == ".svg" else _json(show.as_dict(result)))
+        options.write(
+            args.out, show.picture(result) if args.out.suffix == ".svg" else _json(show.as_dict(result))
+        )
     if result.stopped:
         options.say("convatlas: stopped by Ctrl-C; what had been measured until then is kept")
         return 130
     return 0 if any(line.problem is None for line in result.lines if line.contender == "convatlas") else 1
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConvAtlasError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _json(value: object) -> str:

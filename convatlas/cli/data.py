@@ -7,9 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convatlas.cli import options
 from convatlas.errors import MisuseError
+
+if TYPE_CHECKING:
+    from convatlas.data.check import Check
 
 Actions = argparse._SubParsersAction  # noqa: SLF001  argparse has no public name for it
 
@@ -80,16 +84,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     from convatlas.data.check import check_folder
-    from convatlas.data.check_page import check_page, summary
+    from convatlas.data.check_page import check_page
 
     result = check_folder(args.folder, args.workers, _progress("read"))
-    if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(check_page(result), encoding="utf-8")
-        options.say(f"the page: {args.out}")
     if args.json:
         options.print_json(result.to_dict())
-        return 0 if result.good else 1
+    else:
+        _print_findings(result)
+    if args.out:  # last, so that what was found is told also where the page cannot be written
+        options.write(args.out, check_page(result))
+        options.say(f"the page: {args.out}")
+    return 0 if result.good else 1
+
+
+def _print_findings(result: Check) -> None:
+    from convatlas.data.check_page import summary
+
     print(summary(result))
     for part, counts in result.classes.items():
         print(f"{part}: " + ", ".join(f"{name} {n}" for name, n in list(counts.items())[:20]))
@@ -102,7 +112,6 @@ def _check(args: argparse.Namespace) -> int:
         print(f"problem: {text}")
     for text in result.warnings:
         print(f"warning: {text}")
-    return 0 if result.good else 1
 
 
 def _pack(args: argparse.Namespace) -> int:

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         from convatlas.evaluation.page import report_page
 
-        args.out.write_text(report_page(reports), encoding="utf-8")
+        options.write(args.out, report_page(reports))
         options.say(f"{args.out}")
     return 0
 
@@ -113,15 +113,31 @@ def _dataset(args: argparse.Namespace) -> Dataset:
         source = _reopened(args.targets[0], args.data_root)
     for note in source.notes:
         options.say(note)
-    return {"test": source.test, "train": source.train}.get(part) or source.whole()
+    chosen = {"test": source.test, "train": source.train}.get(part)
+    if chosen is not None and not len(chosen):
+        if args.split is not None:
+            raise MisuseError(f"--split {part}: {source.name} has no {part} part; --split all takes all")
+        options.say(f"{source.name} has no test part: all of it is scored, also what it was trained on")
+        chosen = None
+    return source.whole() if chosen is None else chosen
 
 
 def _reopened(target: str, root: Path | None) -> DataSource:
-    """A run's data with the run's own split."""
+    """A run's data with the run's own split; a warning where it is no longer what the run was trained on."""
     from convatlas.data import open_data
 
-    opened = _trained_on(target)
-    return open_data(opened["spec"], root or opened["root"], opened["seed"], test_share=opened["test_share"])
+    data = _trained_on(target)
+    opened = data["opened"]
+    source = open_data(
+        opened["spec"], root or opened["root"], opened["seed"], test_share=opened["test_share"]
+    )
+    if data.get("fingerprint") not in (None, source.record()["fingerprint"]):
+        options.say(
+            f"warning: {opened['spec']} has changed since {target} was trained on it, so it comes apart otherwise: pictures "
+            "that it learned by heart may be among those scored. Restore the data, or score it on pictures of their own: "
+            "--data"
+        )
+    return source
 
 
 def _seen_by(targets: list[str], data: str) -> str | None:
@@ -133,7 +149,7 @@ def _seen_by(targets: list[str], data: str) -> str | None:
         return None
     for target in targets:
         try:
-            spec = Path(_trained_on(target)["spec"])
+            spec = Path(_trained_on(target)["opened"]["spec"])
         except MisuseError:
             continue
         if spec.exists() and spec.samefile(data):
@@ -142,15 +158,23 @@ def _seen_by(targets: list[str], data: str) -> str | None:
 
 
 def _trained_on(target: str) -> dict[str, Any]:
-    """How a run's data was opened, from its record, with the seed and share that made its split."""
+    """What a run's record says of its data: `opened` has what opens it again, with the split that it had."""
     record = Path(target) / "recipe.json"
     try:
-        opened: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))["data"]["opened"]
-    except (OSError, ValueError, KeyError, TypeError):
+        data = json.loads(record.read_text(encoding="utf-8"))["data"]
+        opened = data["opened"]
+        kinds = {"spec": str, "root": str | None, "seed": int, "test_share": int | float}
+        odd = [name for name, kind in kinds.items() if not isinstance(opened[name], kind)]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise MisuseError(
             "--data: on what? Only a run's folder knows what it was trained on; name a set or a folder"
         ) from None
-    return opened
+    if odd or not (0 <= opened["test_share"] < 1 and abs(opened["seed"]) < 1 << 63):
+        raise MisuseError(
+            f"{record}: what it says of the data cannot be ({opened!r:.200}); name the set or the folder with --data"
+        )
+    found: dict[str, Any] = data
+    return found
 
 
 def _document(report: Report, *, per_class: bool) -> dict[str, object]:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convatlas.errors import MisuseError
+from convatlas.errors import ConvAtlasError, MisuseError
 
 if TYPE_CHECKING:
     from convatlas.api import CatalogueNetwork
@@ -166,6 +166,22 @@ def print_json(value: object, indent: int | None = 2) -> None:
     except ValueError as error:
         raise MisuseError(f"a result is not a finite number: {error}") from error
     print(text, flush=indent is None)
+
+
+def write(path: Path, text: str) -> None:
+    """Write the file that --out names, whole or not at all: what stood there is lost only to what takes its place."""
+    from convatlas.training.checkpoint import write_text
+
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device keeps its place
+            path.write_text(text, encoding="utf-8")
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path.resolve(), text)
+    except OSError as error:
+        raise ConvAtlasError(
+            f"{path}: cannot be written: {error.strerror or error}; what stood there is unharmed"
+        ) from error
 
 
 def say(text: str) -> None:

@@ -76,6 +76,54 @@ def test_pictures_that_another_run_learned_from_are_all_scored(
     assert json.loads(capsys.readouterr().out)["images"] == 2 * EACH
 
 
+def copied(run: Path, to: Path, data: dict[str, object] | None = None, **opened: object) -> Path:
+    """The run under another name, its record of the data changed."""
+    shutil.copytree(run, to)
+    record = json.loads((to / "recipe.json").read_text())
+    record["data"] |= data or {}
+    record["data"]["opened"] |= opened
+    (to / "recipe.json").write_text(json.dumps(record))
+    return to
+
+
+def test_data_that_changed_since_the_training_is_told(
+    trained: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(trained)]) == 0
+    assert "has changed" not in capsys.readouterr().err
+    changed = tmp_path / "shapes"
+    shutil.copytree(photos, changed)
+    run = copied(trained, tmp_path / "run", spec=str(changed))
+    assert main(["evaluate", str(run)]) == 0
+    assert "has changed" not in capsys.readouterr().err
+    shutil.copy(changed / "disk" / "03.png", changed / "disk" / "00a.png")
+    assert main(["evaluate", str(run)]) == 0
+    assert f"{changed} has changed since {run} was trained on it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"spec": 3}, {"root": []}, {"seed": "x"}, {"seed": 1 << 70}, {"test_share": 7}, {"test_share": None}],
+)
+def test_a_record_whose_data_cannot_be_is_told(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], odd: dict[str, object]
+) -> None:
+    assert main(["evaluate", str(copied(trained, tmp_path / "run", **odd))]) == 2
+    assert "recipe.json: what it says of the data cannot be" in capsys.readouterr().err
+
+
+def test_a_test_part_that_is_empty_is_not_the_training_part(
+    trained: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in CLASSES:  # of one picture a class none is left to test on
+        (tmp_path / "shapes" / kind).mkdir(parents=True)
+        shutil.copy(photos / kind / "00.png", tmp_path / "shapes" / kind)
+    command = ["evaluate", str(trained), "--data", str(tmp_path / "shapes")]
+    assert main([*command, "--split", "test"]) == 2
+    assert "has no test part" in capsys.readouterr().err
+    assert main([*command, "--split", "all"]) == 0
+
+
 def test_predict_takes_folders_globs_and_lists_and_counts_what_it_could_not_read(
     trained: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +192,10 @@ def test_the_run_is_exported_and_says_so(
 def test_the_data_verbs(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", str(photos)]) == 1  # one is broken
     assert "broken.jpg" in "".join(capsys.readouterr())
+    assert main(["data", "check", str(photos), "-o", str(tmp_path)]) == 1  # a folder cannot be the page
+    told = capsys.readouterr()
+    assert "broken.jpg" in told.out
+    assert "cannot be written" in told.err
     shards = tmp_path / "shards"
     assert main(["data", "pack", str(photos), "-o", str(shards)]) == 1
     assert "broken.jpg" in "".join(capsys.readouterr())
