@@ -13,6 +13,7 @@ from convatlas.errors import MisuseError
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "lanczos")
 CHANNEL_ORDERS = ("rgb", "bgr", "grey")
+LARGEST = 10_000  # pixels a side: a picture of more than that squared is taken for a bomb
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,17 @@ class Preprocessing:
             raise MisuseError(
                 f"preprocessing: channel_order {self.channel_order!r} is none of {CHANNEL_ORDERS}"
             )
-        if isinstance(self.scale, bool) or not self.scale > 0:
+        if not _is_number(self.scale) or not self.scale > 0:
             raise MisuseError(
                 f"preprocessing: scale is the divisor (255, 127.5 or 1), received {self.scale!r}"
             )
         for name in ("mean", "std"):
-            values = tuple(float(v) for v in getattr(self, name))
+            values = getattr(self, name)
+            if not isinstance(values, (tuple, list)) or not all(map(_is_number, values)):
+                raise MisuseError(
+                    f"preprocessing: {name} is a finite number a channel, as 0.5:0.5:0.5, received {values!r:.80}"
+                )
+            values = tuple(map(float, values))
             if len(values) != self.channels:
                 raise MisuseError(
                     f"preprocessing: {name} has {len(values)} values, channel_order {self.channel_order!r} needs {self.channels}"
@@ -96,19 +102,19 @@ class Preprocessing:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})  # type: ignore[arg-type]
 
 
+def _is_number(value: object) -> bool:
+    """Whether it is a number to compute with: neither NaN nor infinity, which JSON of Python's lets pass."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
 def _size(name: str, value: object) -> int | tuple[int, int] | None:
     if value is None:
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    if (
-        isinstance(value, (tuple, list))
-        and len(value) == 2
-        and all(isinstance(v, int) and v > 0 for v in value)
-    ):
-        return (value[0], value[1])
+    sides = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value,)
+    if all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= LARGEST for v in sides):
+        return (sides[0], sides[1]) if len(sides) == 2 else sides[0]
     raise MisuseError(
-        f"preprocessing: {name} is a number of pixels, (height, width) or None, received {value!r}"
+        f"preprocessing: {name} is a number of pixels up to {LARGEST:,}, (height, width) or None, received {value!r:.80}"
     )
 
 

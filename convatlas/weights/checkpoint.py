@@ -164,7 +164,7 @@ def _open_own(path: Path, network: Network | None, preprocessing: Preprocessing 
 
 
 def _check_names(wanted: list[Slot], given: Mapping[str, Tensor]) -> None:
-    """List every missing, extra and misshaped entry of a state dict in our own names."""
+    """List every missing, extra, misshaped and non-finite entry of a state dict in our own names."""
     faults, known = [], set()
     for slot in wanted:
         for leaf, shape in slot.shapes.items():
@@ -180,6 +180,11 @@ def _check_names(wanted: list[Slot], given: Mapping[str, Tensor]) -> None:
         f"{key} has no place"
         for key in given
         if key not in known and key.rpartition(".")[0] in names and not _free(key, wanted)
+    ]
+    faults += [
+        f"{key} has values that are not numbers"
+        for key, tensor in given.items()
+        if not bool(torch.isfinite(tensor).all())
     ]
     if faults:
         raise Mismatch(faults)

@@ -141,6 +141,12 @@ def _value(text: str) -> object:
 
 
 def _classifier(name: str, found: Checkpoint, file: str, device: torch.device | str) -> Classifier:
+    wants, makes = found.network.input[0], found.preprocessing.channels
+    if wants in (1, 3) and wants != makes:
+        raise MisuseError(
+            f"{name} takes pictures of {wants} channel{'s' if wants > 1 else ''}, and the preprocessing gives {makes} "
+            f"({found.preprocessing.channel_order}): --preprocess {'digit' if wants == 1 else 'torchvision'} would fit"
+        )
     model = build(found.network, init=False)
     model.load_state_dict(found.state_dict)
     model.preprocessing = found.preprocessing

@@ -189,6 +189,7 @@ def _fields(metadata: dict[str, str], path: Path) -> Header:
             continue
         try:
             value = json.loads(metadata[name])
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair could never be printed
         except (ValueError, RecursionError) as error:
             raise WeightsError(f"{path}: the field {name!r} of the header is corrupt: {error}") from error
         wanted = list if name == "classes" else dict

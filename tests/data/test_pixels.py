@@ -122,7 +122,8 @@ def test_a_preprocessing_survives_json() -> None:
 @pytest.mark.parametrize(
     "fields",
     [{"meen": [1, 2, 3]}, {"scale": True}, {"scale": 0}, {"mean": (1, 2)}, {"std": (0, 1, 1)}, {"crop": 0}, {"crop": 2.5},
-     {"channel_order": "gbr"}, {"interpolation": "cubic"}],
+     {"channel_order": "gbr"}, {"interpolation": "cubic"}, {"scale": float("nan")}, {"scale": "x"}, {"mean": "abc"},
+     {"mean": ["a", "b", "c"]}, {"mean": None}, {"std": [float("nan")] * 3}, {"crop": 99_999_999}, {"resize": (True, 4)}],
 )  # fmt: skip
 def test_a_preprocessing_that_cannot_be_is_misuse(fields: dict[str, object]) -> None:
     with pytest.raises(MisuseError, match="preprocessing"):

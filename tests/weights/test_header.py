@@ -64,6 +64,7 @@ def test_the_header_is_read_without_torch_and_numpy(tmp_path: Path) -> None:
         ({"__metadata__": {"convatlas": "77"}}, b"", "update convatlas"),
         ({"__metadata__": {"convatlas": "1", "classes": "{"}}, b"", "'classes'"),
         ({"__metadata__": {"convatlas": "1", "network": "[]"}}, b"", "'network'"),
+        ({"__metadata__": {"convatlas": "1", "classes": '["\\ud800"]'}}, b"", "surrogates"),
         (b'{"w":1,"w":2}', b"", "twice"),
         (b"{" + b'"a":{' * 200_000, b"", "nested"),
         (b"\xff\xfe{}", b"", "begin with"),

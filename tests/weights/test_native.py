@@ -14,9 +14,11 @@ import torch
 
 from convatlas.define import with_classes
 from convatlas.define.preprocessing import named
+from convatlas.errors import MisuseError
 from convatlas.modules import build
 from convatlas.networks import catalogue
 from convatlas.weights import WeightsError, open_checkpoint, read_header, read_weights, save_weights
+from convatlas.weights.classifier import open_classifier
 
 NETWORK = with_classes(catalogue.network("resnet20"), 3)
 FACTS: dict[str, dict[str, object]] = {"scores": {"top1": 0.91}, "provenance": {"seed": 7, "data": "cats"}}
@@ -122,3 +124,36 @@ def test_every_entry_that_is_missing_extra_or_misshaped_is_listed(tmp_path: Path
         "fc.extra",
     ):
         assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_our_own_weights_that_are_not_numbers_are_told(tmp_path: Path, bad: float) -> None:
+    """In our format, and in another file under our own names; a run that went astray is no place to begin from either."""
+    state = {name: tensor.clone() for name, tensor in build(NETWORK).state_dict().items()}
+    state["stage2.block1.body.bn1.running_var"][3] = bad
+    path = save_weights(tmp_path / "w.safetensors", state, network=NETWORK)
+    for given in (path, state):
+        with pytest.raises(
+            WeightsError, match=r"stage2\.block1\.body\.bn1\.running_var has values that are not"
+        ):
+            open_checkpoint(given, NETWORK)
+
+
+@pytest.mark.parametrize(
+    ("network", "wrong", "right"), [("lenet5", "caffe", "digit"), ("resnet20", "digit", "cifar")]
+)
+def test_preprocessing_of_other_channels_than_the_network_s_is_misuse(
+    tmp_path: Path, network: str, wrong: str, right: str
+) -> None:
+    definition = catalogue.network(network)
+    path = save_weights(
+        tmp_path / "w.safetensors",
+        build(definition).state_dict(),
+        network=definition,
+        preprocessing=named(wrong),
+    )
+    with pytest.raises(
+        MisuseError, match=f"{network} takes pictures of . channels?, and the preprocessing gives"
+    ):
+        open_classifier(path)
+    assert open_classifier(path, preprocess=right).preprocessing == named(right)
