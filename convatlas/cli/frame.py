@@ -10,6 +10,7 @@ import argparse
 import difflib
 import errno
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -92,6 +93,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; argv leaves out the program's name."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[: arguments.index("--") if "--" in arguments else None]
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(
+            errors="surrogateescape"
+        )  # names of files are bytes, and go out as they came in
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()

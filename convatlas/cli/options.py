@@ -165,7 +165,8 @@ def print_json(value: object, indent: int | None = 2) -> None:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except ValueError as error:
         raise MisuseError(f"a result is not a finite number: {error}") from error
-    print(text, flush=indent is None)
+    # half a surrogate pair is a byte of a file's name that is no UTF-8; \\udc.. is how JSON has it, and Python's escape too
+    print(text.encode("utf-8", "backslashreplace").decode("utf-8"), flush=indent is None)
 
 
 def write(path: Path, text: str) -> None:

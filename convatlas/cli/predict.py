@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     Show = Callable[[Prediction], None]
 
 _SOON_OVER = 32  # pictures
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 HELP = "Name what is in pictures: files, folders, patterns, URLs, or - for standard input."
 EXAMPLES = """\
@@ -100,20 +102,27 @@ def _print(prediction: Prediction, *, as_json: bool) -> None:
 
 
 def _line(prediction: Prediction) -> str:
-    """For programs: fields between tabs, the path as it was given."""
+    """For programs: fields between tabs, the path as it was given but for control characters; JSON has those."""
+    path = _in_line(prediction.path)
     if prediction.error is not None:
-        return f"{prediction.path}\tcannot be read: {prediction.error}"
-    return prediction.path + "\t" + "  ".join(f"{g.label} {g.probability:.1%}" for g in prediction.guesses)
+        return f"{path}\tcannot be read: {_in_line(prediction.error)}"
+    return f"{path}\t" + "  ".join(f"{_in_line(g.label)} {g.probability:.1%}" for g in prediction.guesses)
 
 
 def _row(prediction: Prediction, width: int) -> str:
     """For eyes: columns, a long path by its end."""
-    path = prediction.path if len(prediction.path) <= width else "…" + prediction.path[1 - width :]
+    path = _in_line(prediction.path)
+    path = path if len(path) <= width else "…" + path[1 - width :]
     if prediction.error is not None:
-        return f"{path:<{width}}  cannot be read: {prediction.error}"
-    cells = (f"{g.probability:>6.1%} {g.label:<18}" for g in prediction.guesses)
+        return f"{path:<{width}}  cannot be read: {_in_line(prediction.error)}"
+    cells = (f"{g.probability:>6.1%} {_in_line(g.label):<18}" for g in prediction.guesses)
     return f"{path:<{width}}  {'  '.join(cells)}".rstrip()
 
 
+def _in_line(text: str) -> str:
+    """Control characters spelled out: a name may hold what would begin a line, or command a terminal."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
 def _width(names: list[str]) -> int:
-    return min(36, max(map(len, names)))
+    return min(36, max(len(_in_line(name)) for name in names))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import glob
+import http.client
 import os
+import stat
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from convatlas.data.images import ImageError
 from convatlas.errors import MisuseError
@@ -18,7 +20,10 @@ SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .tga .ico .jp2 .avif".split()  # noqa: SIM905
 )
 _MOST_BYTES = 64 << 20  # of a picture from the network
-_TIMEOUT = 20.0  # seconds
+_TIMEOUT = 20.0  # seconds without a byte
+_LONGEST = (
+    120.0  # seconds for a whole picture: a server that sends a byte now and then would hold all others up
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +45,12 @@ class Picture:
         if self.distant:
             return _fetch(self.name)
         try:
-            return Path(self.name).read_bytes()
-        except OSError as error:
-            raise ImageError(self.name, error.strerror or str(error)) from None
+            with open(self.name, "rb", buffering=0, opener=_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise ImageError(self.name, "a pipe or a device, not a file; what is piped is named -")
+                return file.readall()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in it
+            raise ImageError(self.name, getattr(error, "strerror", None) or str(error)) from None
 
 
 def pictures(paths: Iterable[str]) -> list[Picture]:
@@ -65,7 +73,7 @@ def _expand(path: str) -> Iterator[Picture]:
         yield Picture(path)
     elif os.path.isdir(path):  # noqa: PTH112  the user's spelling is kept
         yield from map(Picture, sorted(_in_folder(path)))
-    elif any(c in path for c in "*?[") and not os.path.exists(path):  # noqa: PTH110
+    elif any(c in path for c in "*?[") and "\0" not in path and not os.path.exists(path):  # noqa: PTH110
         yield from (p for match in sorted(glob.glob(path, recursive=True)) for p in _expand(match))  # noqa: PTH207
     else:
         yield Picture(path)
@@ -74,6 +82,11 @@ def _expand(path: str) -> Iterator[Picture]:
 def _in_folder(folder: str) -> Iterator[str]:
     for here, _, files in os.walk(folder):
         yield from (os.path.join(here, f) for f in files if os.path.splitext(f)[1].lower() in SUFFIXES)  # noqa: PTH118, PTH122
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a named pipe without waiting for one who writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _piped(data: bytes) -> Iterator[Picture]:
@@ -93,14 +106,24 @@ def _piped(data: bytes) -> Iterator[Picture]:
 def _fetch(address: str) -> bytes:
     try:
         with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:  # noqa: S310  http and https alone get here
-            data: bytes = answer.read(_MOST_BYTES + 1)
+            data = _received(answer)
     except urllib.error.HTTPError as error:
         error.close()
         raise ImageError(
             address, f"cannot be fetched: the server answers {error.code} {error.reason}"
         ) from None
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (http.client.HTTPException, OSError, ValueError) as error:
         raise ImageError(address, f"cannot be fetched: {getattr(error, 'reason', error)}") from None
     if len(data) > _MOST_BYTES:
         raise ImageError(address, f"larger than {_MOST_BYTES >> 20} MiB")
+    return bytes(data)
+
+
+def _received(answer: http.client.HTTPResponse) -> bytearray:
+    """The body, up to a byte more than may be; TimeoutError where it takes too long as a whole."""
+    data, end = bytearray(), time.monotonic() + _LONGEST
+    while len(data) <= _MOST_BYTES and (part := answer.read1(1 << 16)):
+        data += part
+        if time.monotonic() > end:
+            raise TimeoutError(f"not whole after {_LONGEST:.0f} seconds")
     return data

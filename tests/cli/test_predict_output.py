@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import sys
 
 import pytest
 
+from convatlas.cli import main
 from convatlas.cli import predict as command
 
 pytest.importorskip("torch", reason="predictions are made by torch, which is not installed")
@@ -53,3 +56,41 @@ def test_a_terminal_gets_columns_and_many_pictures_a_bar(monkeypatch: pytest.Mon
 def test_json_stays_json_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     text = printed([LOST.path], monkeypatch, Terminal(), as_json=True)
     assert '"path"' in text and '"predictions"' in text
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_name_is_one_line_whatever_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO]
+) -> None:
+    odd = Prediction("a\nb\t\x1b[31m\x9b\u2028.jpg", (Guess("an\nt", 0, 1.0),))
+    monkeypatch.setattr(sys, "stdout", stream())
+    with command._printer([odd.path], as_json=False) as show:
+        show(odd)
+        show(Prediction("b.jpg", error="no\nway"))
+    lines = sys.stdout.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(r"a\nb\t\x1b[31m\x9b\u2028.jpg")
+    assert r"an\nt" in lines[0]
+    assert r"no\nway" in lines[1]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_name_that_is_no_utf8_goes_out_as_it_came_in(
+    monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    bytes_out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(bytes_out, encoding="utf-8", errors="strict"))
+
+    def act(_: object) -> int:
+        with command._printer([name], as_json=as_json) as show:
+            show(Prediction(name, error="broken"))
+        return 0
+
+    monkeypatch.setattr(command, "run", act)
+    assert main(["predict", "run", "picture"]) == 0
+    text = bytes_out.getvalue()
+    if as_json:
+        assert json.loads(text.decode("utf-8"))["path"] == name
+    else:
+        assert text == b"caf\xe9.jpg\tcannot be read: broken\n"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import io
+import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -108,6 +111,66 @@ def test_addresses_are_fetched_and_a_dead_one_says_so(tiny: Classifier, folder: 
         server.server_close()
     assert answers[0].guesses
     assert "cannot be fetched" in str(answers[1].error)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 " + b"x" * 70_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nabc",
+    ],
+)
+def test_a_server_that_answers_nonsense_fails_alone(tiny: Classifier, folder: Path, answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.jpg"
+        answers = list(predict(tiny, pictures([address, f"{folder}/0.png"])))
+    assert answers[0].error is not None
+    assert answers[1].guesses
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["http://127.0.0.1:9/a b.jpg", "http://[::1/a.jpg", "http://a\0b/c.jpg", "nul\0byte.jpg", "nul\0*.jpg", "x" * 5000],
+)  # fmt: skip
+def test_a_name_that_cannot_be_fails_alone(tiny: Classifier, folder: Path, name: str) -> None:
+    answers = list(predict(tiny, pictures([name, f"{folder}/0.png"])))
+    assert answers[0].error is not None
+    assert answers[1].guesses
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_what_is_no_file_is_not_waited_for(tiny: Classifier, folder: Path) -> None:
+    os.mkfifo(folder / "pipe.jpg")
+    for name in (str(folder / "pipe.jpg"), "/dev/zero"):
+        assert "not a file" in str(next(predict(tiny, pictures([name]))).error)
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convatlas.inference.pictures._LONGEST", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):  # until the other side goes
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+                while True:
+                    connection.sendall(b"x")
+
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(ImageError, match="not whole after"):
+            Picture(f"http://127.0.0.1:{server.getsockname()[1]}/a.jpg").read()
 
 
 @pytest.mark.parametrize("cores", [1, 2])
