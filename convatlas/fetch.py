@@ -56,9 +56,12 @@ class _Terms:
 def cache_dir() -> Path:
     """The folder of downloads: $CONVATLAS_CACHE, else convatlas in the user's cache folder."""
     given = os.environ.get("CONVATLAS_CACHE")
-    if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convatlas"
+    try:
+        if given:
+            return Path(given).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convatlas"
+    except RuntimeError as error:  # ~name of nobody here, or a user without a home
+        raise MisuseError(f"CONVATLAS_CACHE={given or ''}: {error} Name a folder there, from / on") from None
 
 
 def cached(
@@ -88,20 +91,20 @@ def download(
     sha256: in hexadecimal, whole or its first 8 digits or more (published file names carry 8). Without it an
     interrupted download starts anew, and an existing file is taken as it is. max_bytes: what is larger is
     refused. timeout and pause: seconds, for an answer and before a broken mirror is asked again.
-    CONVATLAS_OFFLINE=1 keeps it from the network. Raises DownloadError, or OSError where writing fails.
+    CONVATLAS_OFFLINE=1 keeps it from the network (0 or false does not). Raises DownloadError, or OSError where writing fails.
     """
     path = Path(path)
     wanted = _digest(sha256)
     terms = _Terms(wanted, max_bytes, progress, timeout, pause)
     addresses = [urls] if isinstance(urls, str) else list(urls)
     for address in addresses:
-        if urlsplit(address).scheme not in {"http", "https", "file"}:
+        if scheme_of(address) not in {"http", "https", "file"}:
             raise MisuseError(
                 f"{address!r} is not an address to download from; it begins with http:// or https://"
             )
     if _is_right(path, wanted):
         return path
-    if os.environ.get("CONVATLAS_OFFLINE"):
+    if os.environ.get("CONVATLAS_OFFLINE", "").strip().lower() not in {"", "0", "false", "no", "off"}:
         raise DownloadError(
             f"{path} is not there{' or is broken' if path.exists() else ''}, and CONVATLAS_OFFLINE forbids to "
             f"download it; unset it, or put the file there yourself from {addresses[0]}"
@@ -132,6 +135,14 @@ def download(
         f"{path.name} could not be downloaded. {'; '.join(reasons)}. "
         f"Try again later, or put the file at {path} yourself" + (f" (sha256 {sha256})" if sha256 else "")
     )
+
+
+def scheme_of(address: str) -> str:
+    """What an address begins with, in small letters; empty where it is none, as http://[::1/x."""
+    try:
+        return urlsplit(address).scheme
+    except ValueError:
+        return ""
 
 
 def sha256_of(path: Path) -> str:
@@ -200,8 +211,11 @@ def _receive(address: str, file: BinaryIO, terms: _Terms) -> None:
         if have and not _continues(answer, have):
             file.truncate(0)
             have = 0
+        if answer.status == 206 and not have:
+            raise _MirrorError("it answers with a part of the file, not with the whole")
         length = headers.get("Content-Length", "")
-        total = have + int(length) if length.isdecimal() else None
+        # of more digits it is nonsense, and Python would not read it
+        total = have + int(length) if length.isdecimal() and len(length) < 20 else None
         if total is not None and total > terms.max_bytes:
             raise _MirrorError(f"it has {total:,} bytes, more than the {terms.max_bytes:,} that are allowed")
         if headers.get_content_type() == "text/html":
@@ -217,6 +231,8 @@ def _receive(address: str, file: BinaryIO, terms: _Terms) -> None:
             if terms.progress:
                 terms.progress(have, total)
     file.flush()
+    if not have:
+        raise _MirrorError("it answers with nothing, 0 bytes")
     if total is not None and have < total:
         raise _MirrorError(f"the connection broke at {have:,} of {total:,} bytes", again=True)
 
@@ -236,6 +252,8 @@ def _open(address: str, have: int, timeout: float) -> http.client.HTTPResponse:
     except urllib.error.URLError as error:
         # a name that does not resolve, a refused connection, a missing file: another try seconds later is no use
         raise _MirrorError(str(error.reason)) from error
+    except (ValueError, http.client.InvalidURL) as error:  # of the address, or of one that it leads on to
+        raise _MirrorError(f"it is, or leads to, no address: {error}") from error
     except (OSError, http.client.HTTPException) as error:
         raise _MirrorError(f"{type(error).__name__} {error}".strip(), again=True) from error
     assert isinstance(answer, http.client.HTTPResponse) or urlsplit(address).scheme == "file"

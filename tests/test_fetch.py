@@ -37,6 +37,12 @@ def server() -> Iterator[SimpleNamespace]:
             if name == "busy":
                 self.send_error(503)
                 return
+            if name in {"empty", "part", "astray"}:
+                self.send_response({"empty": 204, "part": 206, "astray": 302}[name])
+                self.send_header("Location", "http://[::1/x")
+                self.end_headers()
+                self.wfile.write(DATA[:9] if name == "part" else b"")
+                return
             if name == "other":
                 body = DATA[::-1]
             if name in {"page", "page-untyped"}:
@@ -50,7 +56,9 @@ def server() -> Iterator[SimpleNamespace]:
             self.send_header("Content-Type", "text/html" if name == "page" else "application/octet-stream")
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            if name != "no-length":
+            if name == "nonsense-length":
+                self.send_header("Content-Length", "9" * 5000)
+            elif name != "no-length":
                 self.send_header("Content-Length", str(len(body) - start))
             self.end_headers()
             body = body[start:]
@@ -135,8 +143,31 @@ def test_a_partial_file_longer_than_the_file_is_dropped(server: SimpleNamespace,
     assert fetch.download(f"{server.url}/good", tmp_path / "file", DIGEST).read_bytes() == DATA
 
 
-def test_a_file_without_stated_length_arrives(server: SimpleNamespace, tmp_path: Path) -> None:
-    assert fetch.download(f"{server.url}/no-length", tmp_path / "file", DIGEST).read_bytes() == DATA
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("empty", "nothing, 0 bytes"), ("part", "a part of the file"), ("astray", "leads to, no address")],
+)
+def test_an_answer_without_the_file_is_not_kept_as_the_file(
+    server: SimpleNamespace, tmp_path: Path, name: str, reason: str
+) -> None:
+    with pytest.raises(fetch.DownloadError, match=reason):
+        fetch.download(f"{server.url}/{name}", tmp_path / "file", pause=60)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "address", [f"http://{'a' * 64}.org/x", "http://../x", "http://127.0.0.1:9/a b", "http://ü/ü"]
+)
+def test_an_address_that_cannot_be_asked_is_passed_over(
+    server: SimpleNamespace, tmp_path: Path, address: str
+) -> None:
+    urls = [address, f"{server.url}/good"]
+    assert fetch.download(urls, tmp_path / "file", DIGEST, pause=60).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("name", ["no-length", "nonsense-length"])
+def test_a_file_without_stated_length_arrives(server: SimpleNamespace, tmp_path: Path, name: str) -> None:
+    assert fetch.download(f"{server.url}/{name}", tmp_path / "file", DIGEST).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("bad", ["missing", "busy", "other", "page", "page-untyped", "breaks"])
@@ -171,7 +202,7 @@ def test_a_file_larger_than_allowed_is_refused(server: SimpleNamespace, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("address", ["ftp://example.org/x", "example.org/x", "data:,x"])
+@pytest.mark.parametrize("address", ["ftp://example.org/x", "example.org/x", "data:,x", "http://[::1/x.tar"])
 def test_an_address_that_is_none_is_misuse(tmp_path: Path, address: str) -> None:
     with pytest.raises(MisuseError, match="not an address"):
         fetch.download(address, tmp_path / "file")
@@ -200,6 +231,20 @@ def test_the_cache_is_where_the_user_says(
     monkeypatch.delenv("CONVATLAS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
     assert fetch.cache_dir() == tmp_path / "x/convatlas"
+
+
+def test_a_cache_of_nobody_is_misuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVATLAS_CACHE", "~nosuchuser/x")
+    with pytest.raises(MisuseError, match="CONVATLAS_CACHE=~nosuchuser/x"):
+        fetch.cache_dir()
+
+
+@pytest.mark.parametrize("text", ["0", "false", "", "No"])
+def test_offline_can_be_said_no_to(
+    server: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("CONVATLAS_OFFLINE", text)
+    assert fetch.download(f"{server.url}/good", tmp_path / "file", DIGEST).read_bytes() == DATA
 
 
 def test_two_at_once_ask_once(server: SimpleNamespace, tmp_path: Path) -> None:

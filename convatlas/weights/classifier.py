@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from convatlas.define import Network, elaborate
 from convatlas.define.preprocessing import Preprocessing, named
 from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.fetch import scheme_of
 from convatlas.modules import build
 from convatlas.networks import catalogue
 from convatlas.weights.checkpoint import Checkpoint, open_checkpoint
+from convatlas.weights.header import WeightsError
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,14 @@ def open_classifier(
         )
     network = catalogue.network(str(target))
     file = _weights_file(weights, network.name)
-    found = open_checkpoint(file, network, preprocessing=chosen)
+    try:
+        found = open_checkpoint(file, network, preprocessing=chosen)
+    except WeightsError as error:
+        if scheme_of(str(weights)) not in ("http", "https"):
+            raise
+        raise WeightsError(
+            f"{error}. It is kept as it came from {weights}: where it came broken, delete it there, and it is fetched anew"
+        ) from error
     return _classifier(network.name, found, str(file), device)
 
 

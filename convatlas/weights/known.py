@@ -14,7 +14,7 @@ from urllib.parse import urldefrag, urlsplit
 
 from convatlas.define.preprocessing import Preprocessing
 from convatlas.errors import MisuseError
-from convatlas.fetch import DownloadError, Progress, cached
+from convatlas.fetch import DownloadError, Progress, cached, scheme_of
 
 TORCH = "https://download.pytorch.org/models/"
 RSB = "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-rsb-weights/"
@@ -171,14 +171,14 @@ def resolve(
     library, _, tag = text.partition(":")
     if library in LIBRARIES:
         return _fetch(_published(library, tag, network_name), progress)
-    if urlsplit(text).scheme in ("http", "https"):
+    if scheme_of(text) in ("http", "https"):
         url, fragment = urldefrag(text)
         told = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None
         name = Path(urlsplit(url).path).name or "weights"
         host = urlsplit(url).netloc.replace(":", "_")
         digest = told or _digest_in(name)
         # without a digest the address alone tells one model.safetensors from another
-        place = host if digest else f"{host}/{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+        place = host if digest else f"{host}/{hashlib.sha256(os.fsencode(url)).hexdigest()[:16]}"
         return cached(f"weights/{place}/{name}", url, digest, progress=progress)
     path = Path(text)
     if path.is_dir():

@@ -15,7 +15,8 @@ import pytest
 from convatlas.errors import MisuseError
 from convatlas.fetch import DownloadError
 from convatlas.networks import catalogue
-from convatlas.weights import imagenet_classes, imagenet_wnids, known, resolve
+from convatlas.weights import WeightsError, imagenet_classes, imagenet_wnids, known, resolve
+from convatlas.weights.classifier import open_classifier
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -83,6 +84,13 @@ def test_addresses_that_end_in_the_same_name_are_different_weights(
         file.write_bytes(b"weights %d" % number)
         path = resolve(address + place)
         assert (path.name, path.read_bytes()) == ("w.pth", b"weights %d" % number)
+
+
+def test_broken_weights_of_an_address_say_how_to_have_them_again(site: tuple[str, Path]) -> None:
+    address, folder = site
+    publish(folder, b"half of the weights", "w.safetensors")
+    with pytest.raises(WeightsError, match="cache/weights/.*w.safetensors: .*delete it there"):
+        open_classifier("lenet5", f"{address}/w.safetensors")
 
 
 @pytest.mark.parametrize("right", [True, False])
