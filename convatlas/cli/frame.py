@@ -12,6 +12,7 @@ import errno
 import importlib
 import io
 import os
+import signal
 import sys
 import traceback
 from types import ModuleType
@@ -72,6 +73,10 @@ _EXTRAS = {
 }
 
 
+# how torch says that the machine's own memory is too small, or that no number could hold the size
+_NO_MEMORY = ("DefaultCPUAllocator", "Storage size calculation overflowed")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are ours: one paragraph, exit 2, no abbreviated options."""
 
@@ -115,6 +120,10 @@ def main(argv: list[str] | None = None) -> int:
         if _is_disk_full(error):
             _give_up_stdout()
         return error.exit_code if isinstance(error, ConvAtlasError) else 1
+    finally:
+        # what is left is Python's own end: Ctrl-C once more ends it at once, without a traceback of its threads
+        if argv is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
     return code
 
 
@@ -156,7 +165,9 @@ def explain(error: Exception) -> str:
         package = error.name.partition(".")[0]
         if package in _EXTRAS:
             return str(MissingExtra(*_EXTRAS[package]))
-    if type(error).__name__ in {"OutOfMemoryError", "MemoryError"}:
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
+        return "out of memory; a smaller --batch, --input or --width needs less"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
         return "out of memory; a smaller --batch, or --device cpu, needs less"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Parser = argparse.ArgumentParser
 PRECISIONS = ("auto", "float32", "bf16", "int8")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def shape(text: str) -> tuple[int, int, int]:
@@ -59,6 +60,33 @@ def fraction(text: str) -> float:
     return number
 
 
+def factor(text: str) -> float:
+    """Read a factor of widths: above 0, and no more than a machine could hold of any network."""
+    number = fraction(text)
+    if number > 1000:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} times as wide is more than can be built; 1000 is the most"
+        )
+    return number
+
+
+def pictured(text: str) -> tuple[int, int, int]:
+    """Read a size of pictures, which have one channel or three."""
+    size = shape(text)
+    if size[0] not in (1, 3):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: pictures have 3 channels, or 1 where they are grey; write 3x{size[1]}x{size[2]}"
+        )
+    return size
+
+
+def device_name(text: str) -> str:
+    """Check that it is a kind of device that computes: torch has others, as `meta`, which does not."""
+    if text.partition(":")[0] not in DEVICES:
+        raise argparse.ArgumentTypeError(f"{text!r}: no such device; {', '.join(DEVICES)}, or cuda:1")
+    return text
+
+
 def network(parser: Parser) -> None:
     """NETWORK: a name of the catalogue."""
     parser.add_argument("network", metavar="NETWORK", help="a name of the catalogue: convatlas list")
@@ -69,7 +97,7 @@ def edits(parser: Parser) -> None:
     group = parser.add_argument_group("the network, changed")
     group.add_argument("--input", type=shape, metavar="CxHxW", help="another input size, as 3x192x192")
     group.add_argument("--classes", type=count, metavar="N", help="another number of classes")
-    group.add_argument("--width", type=fraction, metavar="ALPHA", help="all widths times this, as 0.5")
+    group.add_argument("--width", type=factor, metavar="ALPHA", help="all widths times this, as 0.5")
     group.add_argument(
         "--no-aux",
         action="store_true",
@@ -94,8 +122,8 @@ def data(parser: Parser, default: str | None = None, required: bool = False) -> 
         metavar="DATA",
         default=default,
         required=required,
-        help="digits, mnist, fashion-mnist, cifar10, cifar100, or a folder of class folders, a CSV, a list"
-        + (f" (default: {default})" if default else ""),
+        help="digits, mnist, fashion-mnist, cifar10, cifar100, imagenet, or a folder of class folders, a CSV, a list, "
+        "tar shards (files, or http://...)" + (f" (default: {default})" if default else ""),
     )
     group.add_argument(
         "--data-root", metavar="DIR", type=Path, help="where known sets lie or are downloaded to"
@@ -113,6 +141,7 @@ def device(parser: Parser) -> None:
     """--device: where to compute."""
     parser.add_argument(
         "--device",
+        type=device_name,
         default="auto",
         metavar="D",
         help="auto, cpu, cuda, cuda:1, mps (default: the fastest there is)",

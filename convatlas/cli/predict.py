@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 _SOON_OVER = 32  # pictures
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-HELP = "Name what is in pictures: files, folders, patterns, URLs, or - for standard input."
+HELP = (
+    "Name what is in pictures: files, folders, patterns, URLs, or - for standard input. What cannot be read is named in its "
+    "place and the rest goes on: the exit code is 0 where any could be read, 1 where none could, 2 where nothing was tried."
+)
 EXAMPLES = """\
   convatlas predict runs/demo digit.png                    with the weights of a run
   convatlas predict squeezenet1_1 --weights squeezenet1_1.pth photos/

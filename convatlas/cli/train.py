@@ -33,11 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.data(parser, default="digits")
     options.weights(parser)
     parser.add_argument(
-        "--input", type=options.shape, metavar="CxHxW", help="another input size, as 3x192x192"
+        "--input", type=options.pictured, metavar="CxHxW", help="another input size, as 3x192x192"
     )
-    parser.add_argument(
-        "--width", type=options.fraction, metavar="ALPHA", help="all widths times this, as 0.5"
-    )
+    parser.add_argument("--width", type=options.factor, metavar="ALPHA", help="all widths times this, as 0.5")
     options.out(parser, "DIR", text="the run's folder (default: runs/NETWORK-DATA-N)")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out; start it where there is none"

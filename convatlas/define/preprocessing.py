@@ -111,8 +111,9 @@ def _size(name: str, value: object) -> int | tuple[int, int] | None:
     if value is None:
         return None
     sides = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value,)
-    if all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= LARGEST for v in sides):
-        return (sides[0], sides[1]) if len(sides) == 2 else sides[0]
+    found = [v for v in sides if isinstance(v, int) and not isinstance(v, bool) and 0 < v <= LARGEST]
+    if len(found) == len(sides):
+        return (found[0], found[1]) if len(found) == 2 else found[0]
     raise MisuseError(
         f"preprocessing: {name} is a number of pixels up to {LARGEST:,}, (height, width) or None, received {value!r:.80}"
     )

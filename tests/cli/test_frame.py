@@ -90,6 +90,11 @@ def test_an_unknown_verb_is_misuse_and_the_nearest_is_named(
         ["show", "lenet5", "--input", "3x0x3"],
         ["show", "lenet5", "--width", "nan"],
         ["show", "lenet5", "--width", "-1"],
+        ["show", "lenet5", "--width", "1e9"],
+        ["train", "lenet5", "--width", "1e300"],
+        ["train", "lenet5", "--input", "2x32x32"],
+        ["train", "lenet5", "--device", "meta"],
+        ["predict", "lenet5", "picture.png", "--device", "xla:0"],
         ["show", "lenet5", "--cla", "10"],  # no abbreviations: a script would break when an option is added
         ["show", "lenet6"],
         ["list", "--family", "resnt"],
@@ -119,6 +124,7 @@ def test_misuse_is_one_line_on_stderr_and_exit_2(
         (RuntimeError("inline_container.cc: No space left on device"), 1, "the disk is full"),
         (PermissionError(13, "Permission denied", "runs/x"), 1, "runs/x: Permission denied"),
         (MemoryError(), 1, "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "out of memory"),
         (KeyError("x"), 1, "unexpected KeyError"),
         (KeyboardInterrupt(), 130, "stopped by Ctrl-C"),
     ],
@@ -203,6 +209,34 @@ def test_ctrl_c_ends_a_real_process_with_130(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_ctrl_c_once_more_ends_it_at_once_and_in_silence(tmp_path: Path) -> None:
+    """While Python waits for threads and what else is left to the end, a traceback of theirs would be told."""
+    (tmp_path / "sleeper.py").write_text(
+        "import atexit, time\nHELP = EXAMPLES = ''\nconfigure = lambda parser: None\n"
+        "def leave():\n    print('leaving', flush=True)\n    time.sleep(60)\n"
+        "def run(args):\n    atexit.register(leave)\n    print('ready', flush=True)\n    time.sleep(60)\n"
+    )
+    script = (
+        "import sys; from convatlas import cli; cli.COMMANDS['s'] = ('sleeper', ''); sys.argv[1:] = ['s']; "
+        "sys.exit(cli.main())"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+    ) as process:
+        assert process.stdout is not None
+        for said in ("ready\n", "leaving\n"):
+            assert process.stdout.readline() == said
+            process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=50)
+    assert process.returncode == -signal.SIGINT
+    assert err == "\nconvatlas: stopped by Ctrl-C\n"
 
 
 def test_every_extra_that_an_error_names_exists(repository: Path) -> None:
