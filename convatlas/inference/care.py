@@ -24,7 +24,7 @@ TRIES = 4
 
 def refine_until_it_agrees(search: Search, one: Engine, plan: Plan) -> None:
     """Try the plan with weights rounded by least squares, and with as few layers in float32 as `TRIES` can find."""
-    # without enough images int8 is not even tried, and has no row
+    # without enough images int8 is not even tried, and has no verdict
     verdict = next((row.verdict for row in reversed(search.report.rows) if row.plan == plan), None)
     judged = search.evidence.real and verdict is not None and verdict.problem is not None
     if not judged or plan.precision not in one.refines or not search.evidence.enough_for_int8:

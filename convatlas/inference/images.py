@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.errors import MisuseError
 
 # fewer than this say nothing about the ranges of activations
 LEAST_FOR_INT8 = 8
@@ -79,40 +80,47 @@ def synthetic(count: int, shape: tuple[int, ...]) -> Tensor:
 def _collect(given: Images, shape: tuple[int, ...], limit: int) -> tuple[Tensor, list[str]]:
     """Usable images, and what was wrong with the others."""
     kept: list[Tensor] = []
-    wrong: dict[str, int] = {}
+    wrong: Counter[str] = Counter()
     total = 0
+    if not isinstance(given, Iterable):
+        raise MisuseError(
+            f"accuracy_data: expected a folder, a tensor or an iterable of batches, received {type(given).__name__}"
+        )
     pieces = iter([given] if isinstance(given, Tensor) else given)
     while total < limit:
         try:
             piece = next(pieces)
         except StopIteration:
             break
-        except (ConvAtlasError, OSError, ValueError) as error:
-            wrong[f"reading failed ({error})"] = wrong.get(f"reading failed ({error})", 0) + 1
+        except Exception as error:  # noqa: BLE001  the user's own code may raise anything
+            wrong[f"reading failed ({error})"] += 1
             break  # a generator that raised is finished
         if isinstance(piece, (tuple, list)) and piece and isinstance(piece[0], Tensor):
             piece = piece[0]
-        if not isinstance(piece, Tensor):
-            problem = f"is a {type(piece).__name__}, not a tensor"
-            wrong[problem] = wrong.get(problem, 0) + 1
+        if (fault := _fault(piece, shape)) is not None:
+            wrong[fault] += len(piece) if isinstance(piece, Tensor) and piece.dim() > 3 else 1
             continue
+        assert isinstance(piece, Tensor)
         batch = piece.unsqueeze(0) if piece.dim() == 3 else piece
-        if tuple(batch.shape[1:]) != shape:
-            problem = (
-                f"has shape {'x'.join(map(str, batch.shape[1:]))} instead of {'x'.join(map(str, shape))}"
-            )
-            wrong[problem] = wrong.get(problem, 0) + len(batch)
-            continue
-        if not batch.is_floating_point():
-            problem = f"holds {str(batch.dtype).removeprefix('torch.')} instead of preprocessed floats"
-            wrong[problem] = wrong.get(problem, 0) + len(batch)
-            continue
         finite = batch.flatten(1).isfinite().all(1)
-        if not finite.all():
-            wrong["has values that are not finite"] = wrong.get("has values that are not finite", 0) + int(
-                (~finite).sum()
-            )
+        wrong["has values that are not finite"] += int((~finite).sum())
         kept.append(batch[finite][: limit - total].float())
         total += len(kept[-1])
-    notes = [f"{count} of the images given left out: it {problem}" for problem, count in wrong.items()]
+    notes = [
+        f"{count} of the images given left out: it {problem}" for problem, count in wrong.items() if count
+    ]
     return (torch.cat(kept) if kept else torch.empty(0, *shape)), notes
+
+
+def _fault(piece: object, shape: tuple[int, ...]) -> str | None:
+    """Why nothing of a piece can be used, after "it"."""
+    if not isinstance(piece, Tensor):
+        return f"is a {type(piece).__name__}, not a tensor"
+    got = tuple(piece.shape[1:] if piece.dim() > 3 else piece.shape)
+    if got != shape:
+        return f"has shape {'x'.join(map(str, got)) or '()'} instead of {'x'.join(map(str, shape))}"
+    if piece.is_meta:
+        return "has no values: it is on the device meta"
+    if not piece.is_floating_point():
+        return f"holds {str(piece.dtype).removeprefix('torch.')} instead of preprocessed floats"
+    return None

@@ -7,11 +7,13 @@ float32 always answers.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 
 from torch import Tensor, nn
 
+from convatlas.errors import MisuseError
 from convatlas.inference import choices
 from convatlas.inference.checking import Bounds
 from convatlas.inference.images import Images, evidence
@@ -47,14 +49,23 @@ def optimize(
     bounds: by precision, instead of `checking.BOUNDS`. seconds: for timing. remember: keep and use the choice in
     the cache. explain: a function that is told what happens, as print.
 
-    MisuseError where the example does not fit the model; everything else that fails only costs a candidate.
+    MisuseError where an argument cannot be, or the example does not fit the model; a RuntimeWarning where int8 is asked
+    for without real images; everything else that fails only costs a candidate.
     """
+    if not isinstance(checked, int) or checked < 1:
+        raise MisuseError(f"checked: expected a number of images of 1 or more, received {checked!r}")
     search = Search(model, example, precision, mode=mode, engines=engines, bounds=bounds, explain=explain)
     notes: list[str] = []
     if isinstance(accuracy_data, (str, PathLike)):
         accuracy_data, notes = photos(accuracy_data, search.model, search.example, 2 * checked)
     found = evidence(accuracy_data, search.example, checked)
     found.notes[:0] = notes
+    if precision == "int8" and not found.real:
+        warnings.warn(
+            "optimize: int8 is calibrated on real images, and accuracy_data gives none: the model answers in float32",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     search.begin(found)
     circumstances = (
         precision,

@@ -70,7 +70,7 @@ class Report:
         lines = [head] + [
             (
                 f"{'*' if row.taken else ' '} {row.plan}",
-                "" if row.images_per_second is None else f"{row.images_per_second:.4g}",
+                "" if row.images_per_second is None else rate(row.images_per_second),
                 "" if row.verdict is None else f"{row.verdict.agreement:.1%}",
                 "" if row.verdict is None else f"{row.verdict.difference:.1e}",
                 _said(row),
@@ -90,6 +90,11 @@ class Report:
         title = f"{self.mode}, batch {self.batch}, precision {self.precision}; checked on {self.images}"
         earlier = ["that run's candidates:", self.earlier] if self.earlier else []
         return "\n".join([title, self.table(), *bounds, *self.notes, *earlier])
+
+
+def rate(images_per_second: float, digits: int = 4) -> str:
+    """So many digits or more, never an exponent: 3.125, 146.1, 14,610."""
+    return f"{images_per_second:,.0f}" if images_per_second >= 999 else f"{images_per_second:.{digits}g}"
 
 
 def _said(row: Row) -> str:

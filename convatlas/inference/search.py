@@ -22,9 +22,10 @@ from convatlas.inference.checking import (
     safe,
 )
 from convatlas.inference.engines import Engine, Plan, Runner, Unsuitable, Workbench, engine, engines_for
+from convatlas.inference.engines.base import PRECISIONS
 from convatlas.inference.engines.eager import frozen_copy, without_gradients
 from convatlas.inference.engines.importing import hushed
-from convatlas.inference.images import Evidence
+from convatlas.inference.images import LEAST_FOR_INT8, Evidence
 from convatlas.inference.optimized import Optimized
 from convatlas.inference.report import Report, Row
 from convatlas.inference.tiles import Proof, Tiled
@@ -60,6 +61,14 @@ class Search:
     ) -> None:
         if mode not in MODES:
             raise MisuseError(f"unknown mode {mode!r}; there are {', '.join(MODES)}")
+        if not isinstance(model, nn.Module):
+            raise MisuseError(f"model: expected a torch.nn.Module, received {type(model).__name__}")
+        if odd := [
+            f"{name!r}: {given!r}" for name, given in (bounds or {}).items() if not _bounds_of(name, given)
+        ]:
+            raise MisuseError(
+                f"bounds: expected a Bounds(agreement, difference) by precision ({', '.join(PRECISIONS)}), received {odd[0]}"
+            )
         self.precision, self.precisions = precision, wanted_precisions(precision)
         self.engines = engines_for(tuple(engines) if engines is not None else None)
         self.asked = engines is not None
@@ -116,6 +125,10 @@ class Search:
     def attempt(self, plan: Plan, *, variant: bool = False) -> bool:
         """Make a candidate and judge it; a variant of one that passed is judged on fewer images."""
         if plan.precision == "int8" and not self.evidence.enough_for_int8:
+            there = len(self.evidence.calibration) if self.evidence.real else 0
+            self._row(
+                plan, f"skipped: calibrates on real images, {LEAST_FOR_INT8} at least, and there are {there}"
+            )
             return False
         self.tell(f"{plan}: preparing and checking")
         batch = len(self.example)
@@ -259,6 +272,10 @@ class Search:
         row = Row(plan, outcome, verdict=verdict)
         self.report.rows.append(row)
         return row
+
+
+def _bounds_of(precision: object, given: object) -> bool:
+    return precision in PRECISIONS and isinstance(given, Bounds)
 
 
 def fitting(model: nn.Module, example: Tensor) -> Tensor:

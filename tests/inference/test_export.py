@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,14 @@ def test_a_file_that_answers_otherwise_is_removed(
     assert (tmp_path / "net.pt").read_text() == "an older file"
 
 
+def test_a_network_that_answers_no_numbers_is_told(classifier: Classifier, tmp_path: Path) -> None:
+    with torch.no_grad():
+        next(classifier.model.parameters()).fill_(float("nan"))
+    with pytest.raises(ConvAtlasError, match="answers are not finite numbers"):
+        export(classifier, tmp_path / "net.pt", "torchscript")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_frozen_batch_axis_is_found(
     classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +208,8 @@ def test_what_cannot_be_asked_is_misuse(classifier: Classifier, tmp_path: Path) 
         export(classifier, tmp_path / "net", "safetensors", uint8_input="nhwc")
     with pytest.raises(MisuseError, match="at least 8 images"):
         export(classifier, tmp_path / "net", "onnx", precision="int8")
+    with pytest.raises(MisuseError, match=r"\.pt is a file of torchscript; onnx is written as .*net\.onnx"):
+        export(classifier, tmp_path / "net.pt", "onnx")
     (tmp_path / "net.onnx").mkdir()
     with pytest.raises(MisuseError, match="is a folder"):
         export(classifier, tmp_path / "net.onnx", "onnx")
@@ -250,12 +261,15 @@ for to in sys.argv[2:]:
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of file sizes")
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     needs("onnx", "onnxruntime")
+    formats = ["onnx", "safetensors", "torchscript"] + ["openvino"] * (find_spec("openvino") is not None)
     folder = tmp_path / "out"
     folder.mkdir()
-    command = [sys.executable, "-c", _FULL, str(folder), "onnx", "safetensors", "torchscript"]
+    command = [sys.executable, "-c", _FULL, str(folder), *formats]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == len(formats)
     assert "written" not in lines
+    assert all("is the disk full?" in line for line in lines if line.startswith("openvino"))
+    assert ".export-" not in done.stdout  # the draft's folder, of which the user knows nothing
     assert all(word in lines[0] for word in ("net", "nothing was left behind"))
     assert not list(folder.iterdir())

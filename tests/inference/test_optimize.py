@@ -16,6 +16,7 @@ from convatlas.inference import optimize
 from convatlas.inference.checking import Bounds, judge
 from convatlas.inference.engines import ENGINES, Engine, Plan, Runner, Workbench
 from convatlas.inference.engines.importing import import_problem
+from convatlas.inference.report import rate
 
 PLAIN = ("eager", "folded", "onednn")
 
@@ -24,7 +25,7 @@ def quick(
     model: nn.Module, example: Tensor, precision: str = "float32", data: object = None, **settings: object
 ):
     return optimize(
-        model, example, precision, data, seconds=0.05, checked=8, **{"engines": PLAIN, **settings}
+        model, example, precision, data, seconds=0.05, **{"engines": PLAIN, "checked": 8, **settings}
     )  # type: ignore[arg-type]
 
 
@@ -169,6 +170,46 @@ def test_unknown_words_are_misuse(network) -> None:
         quick(model, example, engines=("tensorrt",))
 
 
+def _failing(error: Exception):
+    yield torch.randn(9, 1, 32, 32)
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"model": None}, "model: expected a torch.nn.Module"),
+        ({"model": torch.relu}, "model: expected a torch.nn.Module"),
+        ({"checked": 0}, "checked: expected a number"),
+        ({"checked": "many"}, "checked: expected a number"),
+        ({"bounds": {"float32": 5}}, "bounds: expected"),
+        ({"bounds": {"fp8": Bounds(1.0, 0.1)}}, "bounds: expected"),
+        ({"data": 3}, "accuracy_data: expected a folder"),
+        ({"data": torch.tensor(1.0)}, "accuracy_data: no usable image"),
+        ({"data": [torch.tensor(1.0)]}, "accuracy_data: no usable image"),
+        ({"data": torch.zeros(9, 1, 32, 32, device="meta")}, "accuracy_data: no usable image"),
+        ({"data": "nul\0byte.png"}, "accuracy_data: none of the 1 pictures"),
+    ],
+)
+def test_what_cannot_be_is_misuse(settings: dict[str, object], told: str, network) -> None:
+    with pytest.raises(MisuseError, match=told):
+        quick(**{"model": network("lenet5"), "example": torch.randn(1, 1, 32, 32), **settings})
+
+
+def test_images_whose_reading_breaks_off_are_used_as_far_as_they_came(network) -> None:
+    data = _failing(ZeroDivisionError("nothing to divide by"))
+    run = quick(network("lenet5"), torch.randn(1, 1, 32, 32), data=data)
+    assert "9 real images" in run.report.images
+    assert "reading failed (nothing to divide by)" in " ".join(run.report.notes)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(3.1251, "3.125"), (146.12, "146.1"), (14613.4, "14,613"), (999.97, "1,000")]
+)
+def test_a_rate_has_no_exponent(value: float, text: str) -> None:
+    assert rate(value) == text
+
+
 def test_images_of_another_size_are_answered_in_float32_with_a_warning(network) -> None:
     model = network("resnet20")
     run = quick(model, torch.randn(2, 3, 32, 32))
@@ -205,8 +246,12 @@ def test_int8_without_images_is_not_tried_and_float32_answers(network) -> None:
         pytest.skip("OpenVINO is not installed")
     model = network("lenet5")
     images = torch.randn(2, 1, 32, 32)
-    run = quick(model, images, "int8", engines=("openvino",))
+    with pytest.warns(
+        RuntimeWarning, match="int8 is calibrated on real images, and accuracy_data gives none"
+    ):
+        run = quick(model, images, "int8", engines=("openvino",))
     assert run.plan.engine == "eager"
+    assert "skipped: calibrates on real images, 8 at least, and there are 0" in str(run.report)
     with torch.no_grad():
         assert torch.equal(run(images), model(images))
 

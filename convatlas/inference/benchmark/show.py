@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from convatlas.drawing.plots import bars
 from convatlas.inference.benchmark.measure import Line, Result
+from convatlas.inference.report import rate
 from convatlas.machine import machine, version_of
 
 LEGEND = (
@@ -52,8 +53,8 @@ def _row(line: Line) -> tuple[str, ...]:
     t = line.timing
     return (
         f"{line.contender} {line.precision}" + (f" ({line.ran})" if line.ran else ""),
-        f"{line.images_per_second:.4g}",
-        f"{line.batch / t.worst:.3g} - {line.batch / t.best:.3g}",
+        rate(line.images_per_second),
+        f"{rate(line.batch / t.worst, 3)} - {rate(line.batch / t.best, 3)}",
         f"{1e3 * t.percentile(50):.3g}",
         f"{1e3 * t.percentile(99):.3g}",
         f"{line.peak_bytes >> 20}",

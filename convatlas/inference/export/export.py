@@ -22,6 +22,7 @@ from convatlas.inference.export.onnx_opset import OPSET
 from convatlas.inference.export.pixels import FromPixels
 from convatlas.inference.export.proof import Proof, prove
 from convatlas.weights.classifier import Classifier
+from convatlas.weights.header import WeightsError
 
 # images that the file is proven on: these many of the user's, or of noise
 REAL, NOISE = 64, 6
@@ -73,6 +74,10 @@ def export(
         raise MisuseError(f"{to} is written as {' or '.join(form.precisions)}, not {precision}{more}")
     if uint8_input is not None and not form.takes_pixels:
         raise MisuseError(f"{to} holds weights, no graph that preprocessing could be put into")
+    if others := [name for name, other in FORMATS.items() if path.suffix in other.suffixes and name != to]:
+        raise MisuseError(
+            f"{path}: {path.suffix} is a file of {others[0]}; {to} is written as {path.with_suffix(form.suffixes[0])}"
+        )
     path = path if path.suffix == form.suffixes[0] else path.with_name(path.name + form.suffixes[0])
     if path.is_dir():
         raise MisuseError(f"{path} is a folder; -o takes the file to write")
@@ -103,8 +108,12 @@ def _write(job: Job, path: Path, to: str) -> Proof:
         raise ConvAtlasError(
             f"{path}: cannot be written: {error.strerror or error}; {_room(path, error)}"
         ) from error
+    except WeightsError as error:  # of the draft, whose name is nobody's concern
+        raise ConvAtlasError(str(error).replace(str(draft), str(path))) from error
     except RuntimeError as error:  # how torch and OpenVINO report a full disk, among others
         text = " ".join(str(error).split())
+        if "iostream error" in text:  # all that C++ says
+            text = "it was not taken to its end: is the disk full?"
         raise ConvAtlasError(
             f"{path}: {to} could not be written: {text[:400]}; {_room(path, error)}"
         ) from error

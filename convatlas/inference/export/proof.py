@@ -33,6 +33,11 @@ def prove(job: Job, run: Callable[[Tensor], Tensor], bounds: Mapping[str, Bounds
     """ConvAtlasError if the file's runtime does not answer as the model does in float32."""
     with torch.no_grad():
         expected = torch.cat([job.float_model(piece) for piece in job.floats.split(8)])
+    if not expected.isfinite().all():
+        raise ConvAtlasError(
+            "the network's own answers are not finite numbers, so no file can be proven equal: its weights are broken, "
+            "or too large for its pictures"
+        )
     worst, parts = 0.0, []
     for batch in BATCHES:
         usable = len(job.images) // batch * batch
