@@ -129,6 +129,28 @@ def test_what_leaks_from_train_into_val_is_said(folder: Path) -> None:
     assert any("12 pictures are the same in train and test" in w for w in check_folder(folder).warnings)
 
 
+@pytest.mark.parametrize("quality", [95, None])
+@pytest.mark.parametrize("names", [("1", "2", "10"), tuple(map(str, range(12)))])
+def test_classes_called_by_numbers_keep_their_pictures_when_packed(
+    tmp_path: Path, names: tuple[str, ...], quality: int | None
+) -> None:
+    for name in names:
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(3):
+            grey = Image.new("RGB", (24, 24), (20 * int(name), 20 * int(name), 20 * int(name)))
+            grey.save(tmp_path / "photos" / name / f"{i}.png")
+    source = open_data(tmp_path / "photos")
+    pack(source, tmp_path / "shards", size=24, quality=quality)
+    again = open_data(tmp_path / "shards")
+    assert again.classes == source.classes
+    for dataset in (again.train, again.test):
+        assert isinstance(dataset, FileSet)
+        assert len(dataset)
+        for i in range(len(dataset)):
+            drawn = round(np.asarray(read_image(dataset.read(i))).mean() / 20)
+            assert dataset.classes[int(dataset.labels[i])] == str(drawn)
+
+
 def test_packed_shards_hold_the_same_pictures_and_labels(folder: Path, tmp_path: Path) -> None:
     source = open_data(folder)
     packed = pack(source, tmp_path / "shards", size=96, per_shard=4, quality=95)

@@ -187,6 +187,19 @@ def test_names_and_labels_that_are_not_utf8_are_written_out(tmp_path: Path) -> N
     assert source.train.label_of(0).encode()
 
 
+def test_labels_of_others_are_names_or_numbers_but_not_either(tmp_path: Path) -> None:
+    classes = ("1", "2", "10")
+    (tmp_path / "index.json").write_text(json.dumps({"classes": classes}))
+    samples = [(f"{i:02}", "navy", label) for i, label in enumerate(("0", "10") * 3)]
+    write_shard(tmp_path / "a.tar", samples)
+    source = open_data(tmp_path)
+    found = [source.classes[int(n)] for dataset in (source.train, source.test) for n in dataset.labels]
+    assert sorted(found) == ["1"] * 3 + ["10"] * 3
+    write_shard(tmp_path / "a.tar", [*samples, ("99", "navy", "2")])
+    with pytest.raises(ConvAtlasError, match="label '2' may be class '10'.*or the class of that name"):
+        open_data(tmp_path)
+
+
 def test_braces_keep_their_zeros() -> None:
     assert expand("x-{008..011}.tar") == ["x-008.tar", "x-009.tar", "x-010.tar", "x-011.tar"]
     assert expand("x.tar") == ["x.tar"]

@@ -38,7 +38,8 @@ def open_shards(spec: str, seed: int, test_share: float, fetch: bool = True) -> 
     keys = [(shard, *entry) for shard in shards for entry in scan(shard)]
     if not keys:
         raise MisuseError(f"{spec}: no pictures with labels in {len(shards)} shards (KEY.jpg beside KEY.cls)")
-    classes, numbers = _classes([str(label) for *_, label in keys], index.get("classes"), spec)
+    packed = "plan" in index  # by `data pack`, whose labels are numbers of classes and never names
+    classes, numbers = _classes([str(label) for *_, label in keys], index.get("classes"), spec, packed)
     whole = FileSet(
         tuple(shard for shard, *_ in keys),
         torch.tensor(numbers, dtype=torch.int64),
@@ -143,9 +144,20 @@ def _fetched(spec: str, fetch: bool) -> tuple[list[Path], dict[str, object]]:
     return paths, index
 
 
-def _classes(labels: list[str], named: object, spec: str) -> tuple[tuple[str, ...], list[int]]:
+def _classes(
+    labels: list[str], named: object, spec: str, packed: bool = False
+) -> tuple[tuple[str, ...], list[int]]:
     if isinstance(named, list) and named and all(isinstance(n, str) for n in named):
-        number = {str(i): i for i in range(len(named))} | {n: i for i, n in enumerate(named)}
+        number = {str(i): i for i in range(len(named))}
+        if not packed:
+            by_name = {n: i for i, n in enumerate(named)}
+            twofold = sorted(n for n in set(labels) & set(number) & set(by_name) if number[n] != by_name[n])
+            if twofold:
+                raise ConvAtlasError(
+                    f"{spec}: label {twofold[0]!r} may be class {named[number[twofold[0]]]!r}, by its number from 0, or "
+                    f"the class of that name in {INDEX}; write numbers as labels, and no such names there"
+                )
+            number |= by_name
         strange = sorted(set(labels) - set(number))
         if strange:
             raise ConvAtlasError(
