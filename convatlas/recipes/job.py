@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from convatlas.training.finetune import begin
 from convatlas.training.fit import fit
 from convatlas.training.logs import Logs, Talk, TensorBoard
 from convatlas.training.recipe import Recipe, override
-from convatlas.training.run import Json, next_folder
+from convatlas.training.run import Json, RunFolder, next_folder
 from convatlas.training.start import Start
 
 
@@ -53,11 +54,14 @@ def train(
         # of several workers the first one's choice holds; those that were restarted go on where they were
         out = next_folder(Path("runs"), network, data, last=restarted)
     talk = logs or Talk()
-    source = open_data(data, root=data_root, seed=seed or 0)
+    # a run that is gone on with splits the pictures as it began, whatever is left out now
+    begun = RunFolder(out).opened() if resume or restarted else {}
+    split = begun if seed is None else {**begun, "seed": seed}
+    source = open_data(data, root=data_root, **split)  # type: ignore[arg-type]
     for note in source.notes:
         talk.say(note)
     start = _start(definition, source, weights, chosen)
-    asked = _asked(chosen, settings or {}, network, seed)
+    asked = _asked(chosen, settings or {}, network, weights, seed)
     outcome = fit(
         start,
         source,
@@ -72,11 +76,15 @@ def train(
     return outcome.summary if rank == 0 else None
 
 
-def _asked(recipe: Recipe, settings: Mapping[str, str], network: str, seed: int | None) -> dict[str, object]:
+def _asked(
+    recipe: Recipe, settings: Mapping[str, str], network: str, weights: str | None, seed: int | None
+) -> dict[str, object]:
     """What the user wrote, and a resumed run must agree with."""
     fields = recipe.to_dict()
-    pictures = recipe.augmentation.to_dict()
+    pictures = dataclasses.asdict(recipe.augmentation)
     asked: dict[str, object] = {"network": network}
+    if weights is not None:
+        asked["weights"] = Path(weights).name
     if seed is not None:
         asked["seed"] = seed
     for written in settings:

@@ -15,6 +15,7 @@ from convatlas.data.loader import Loader
 from convatlas.data.sets import Dataset, FileSet
 from convatlas.data.sources import DataSource
 from convatlas.define import Network
+from convatlas.define.preprocessing import Preprocessing
 from convatlas.define.serialize import network_to_dict
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.modules import build
@@ -28,7 +29,7 @@ from convatlas.training.measure import choose
 from convatlas.training.optimizer import make, suit_classifier
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
-from convatlas.training.resuming import check_kernels, check_same, resizer, restore, saver
+from convatlas.training.resuming import check_begun, check_kernels, check_same, resizer, restore, saver
 from convatlas.training.run import Json, RunFolder, check_agrees, check_free, versions
 from convatlas.training.schedule import side_at
 from convatlas.training.split import hold_out
@@ -97,6 +98,12 @@ def _fit(
         recipe, seed = Recipe.from_dict(old["recipe"]), int(old["seed"])  # type: ignore[arg-type,call-overload]
     net = suited(start.network, source)
     preprocessing = start.preprocessing or preprocessing_for(net, source)
+    provenance = dict(start.provenance or {})
+    if old is not None and folder is not None:
+        # those of the weights that it began from, which need not be given again
+        check_begun(folder, old, start)
+        preprocessing = Preprocessing.from_dict(old["preprocessing"])  # type: ignore[arg-type]
+        provenance = dict(old.get("provenance", provenance))  # type: ignore[call-overload]
     given = source
     source, chosen_on = hold_out(source, recipe.holdout, seed)
     if recipe.deterministic:
@@ -172,6 +179,8 @@ def _fit(
         # of sets that lie in memory no crop is resized
         **({"resized_by": resizer()} if isinstance(source.train, FileSet) else {}),
         "preprocessing": preprocessing.to_dict(),
+        "weights": provenance.get("from"),
+        "provenance": provenance,
         "versions": versions(),
     }
     if folder is not None and old is None and worker.first:
@@ -185,7 +194,7 @@ def _fit(
     if worker.world > 1:
         stepper.tasks = [wrap(stepper.tasks[0], worker)]
     average = Average(model, recipe.ema) if recipe.ema else None
-    best = Best(folder, net, preprocessing, source, start.provenance or {}, recipe, logs)
+    best = Best(folder, net, preprocessing, source, provenance, recipe, logs)
     with Stop().listening() as stop:
         loop = Loop(
             recipe, seed, stepper, make(model, recipe), average, train, test, len(source.classes), worker, logs,

@@ -19,6 +19,7 @@ from convatlas.training.loop import Loop
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
 from convatlas.training.run import Json, RunFolder
+from convatlas.training.start import Start
 
 
 def check_same(folder: RunFolder, record: Json, network: Network, source: DataSource) -> None:
@@ -34,6 +35,15 @@ def check_same(folder: RunFolder, record: Json, network: Network, source: DataSo
             f"--resume {folder.path}: the data has changed since the run began: {was['train']} pictures to train and "  # type: ignore[index]
             f"{was['test']} to test then, {now['train']} and {now['test']} now, or other pictures. Restore it, or give "  # type: ignore[index]
             "another --out to train anew on what is there"
+        )
+
+
+def check_begun(folder: RunFolder, record: Json, start: Start) -> None:
+    """MisuseError where the weights that the run began from are needed once more, and not given."""
+    if record.get("weights") and start.model is None and not checkpoint.listed(folder.checkpoints):
+        raise MisuseError(
+            f"--resume {folder.path}: the run has no checkpoint yet and begins from {record['weights']}; give it again "
+            "with --weights"
         )
 
 

@@ -6,6 +6,7 @@ summary.json recipe.json metrics.jsonl weights.safetensors curves.svg confusion.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import platform
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from convatlas._version import __version__
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.training.checkpoint import listed, write_text
+from convatlas.training.recipe import Recipe
 
 Json = dict[str, object]
 
@@ -71,6 +73,14 @@ class RunFolder:
             raise ConvAtlasError(f"{self.recipe}: should be a JSON object; give another --out")
         return found
 
+    def opened(self) -> Json:
+        """How the data of a run that was started here came apart, as `open_data` takes it; empty where there is none."""
+        data = self.record().get("data") if self.exists() else None
+        opened = data.get("opened") if isinstance(data, dict) else None
+        return (
+            {k: opened[k] for k in ("seed", "test_share") if k in opened} if isinstance(opened, dict) else {}
+        )
+
     def start(self, record: Json) -> None:
         """Make the folder and write down what the run is."""
         try:
@@ -108,20 +118,31 @@ def check_free(folder: RunFolder) -> None:
 def check_agrees(folder: RunFolder, record: Json, asked: Mapping[str, object]) -> None:
     """MisuseError where an option given now contradicts what the run was started with.
 
-    asked: option -> value, dotted where the record is nested ("recipe.lr"); only what the user wrote.
+    asked: option -> value, dotted where the record is nested ("recipe.lr"); only what the user wrote. What runs of an
+    older version did not note down contradicts nothing.
     """
+    # the file leaves out what is as by default in the augmentation
+    stored = _onto(dataclasses.asdict(Recipe()), record.get("recipe"))
+    stored = json.loads(json.dumps({**record, "recipe": stored}))
     wrong = []
     for name, value in asked.items():
-        at: object = record
+        at: object = stored
         for part in name.split("."):
             at = at.get(part) if isinstance(at, dict) else None
-        if json.loads(json.dumps(value)) != at:
+        if name.partition(".")[0] in stored and json.loads(json.dumps(value)) != at:
             wrong.append(f"{name.removeprefix('recipe.')} is {at!r} there and {value!r} here")
     if wrong:
         raise MisuseError(
             f"--resume {folder.path}: the run was started with other options: {'; '.join(wrong)}. Leave them out to go "
             "on with that run, or give another --out for a new one"
         )
+
+
+def _onto(defaults: object, values: object) -> object:
+    """Values over their defaults, dictionaries in dictionaries too."""
+    if not (isinstance(defaults, dict) and isinstance(values, dict)):
+        return values
+    return {**defaults, **{k: _onto(defaults.get(k), v) for k, v in values.items()}}
 
 
 def versions() -> Json:
