@@ -18,9 +18,10 @@ from convatlas.evaluation.classic.model import FILE, answers, fit, parse, readin
 from convatlas.evaluation.scores import score
 from convatlas.training import scores as network_scores
 from convatlas.training.checkpoint import write_text
+from convatlas.training.hold import held, reserved
 from convatlas.training.logs import Logs, Talk
 from convatlas.training.report import wrong_sheet
-from convatlas.training.run import Json, RunFolder, check_free, next_folder, versions
+from convatlas.training.run import Json, RunFolder, check_free, versions
 
 PHOTO_SIDE = 64  # photos are brought to this size: descriptors by hand look at shape, not at detail
 
@@ -38,14 +39,25 @@ def train(
 ) -> Json:
     """Fit and score a baseline; the summary. limit: so many training pictures at most, drawn by the seed."""
     parse(name)
-    out = out or next_folder(Path("runs"), name, data)
-    folder = RunFolder(out)
-    check_free(folder)
-    talk = logs or Talk()
-    source = open_data(data, root=data_root, seed=seed)
+    size = (input[1], input[2]) if input else (PHOTO_SIDE, PHOTO_SIDE)
+    with reserved(Path("runs"), name, data, out) as path, held(path):
+        folder = RunFolder(path)
+        check_free(folder)
+        source = open_data(data, root=data_root, seed=seed)
+        return _train(name, source, folder, size, limit, seed, logs or Talk())
+
+
+def _train(
+    name: str,
+    source: DataSource,
+    folder: RunFolder,
+    size: tuple[int, int],
+    limit: int | None,
+    seed: int,
+    talk: Logs,
+) -> Json:
     for note in source.notes:
         talk.say(note)
-    size = (input[1], input[2]) if input else (PHOTO_SIDE, PHOTO_SIDE)
     start = time.perf_counter()
     chosen = _some(source.train, limit, seed)
     images, labels, _ = _pixels(chosen, size)
@@ -79,9 +91,9 @@ def train(
         "images_per_second": round(len(images) / (fitted - read), 1),
         "test_images_per_second": round(scores.images / (done - fitted), 1),
         "seed": seed,
-        "weights": str(out / FILE),
+        "weights": str(folder.path / FILE),
     }
-    save(out / FILE, model, source.classes, {"top1": scores.top1}, source.record())
+    save(folder.path / FILE, model, source.classes, {"top1": scores.top1}, source.record())
     folder.write_metrics(
         [{"epoch": 1, "top1": scores.top1, "top5": scores.top5, "seconds": summary["seconds"]}]
     )

@@ -14,6 +14,7 @@ from convatlas.recipes import default
 from convatlas.recipes import recipe as named
 from convatlas.training.finetune import begin
 from convatlas.training.fit import fit
+from convatlas.training.hold import reserved
 from convatlas.training.logs import Logs, Talk, TensorBoard
 from convatlas.training.recipe import Recipe, override
 from convatlas.training.run import Json, RunFolder, next_folder
@@ -50,29 +51,30 @@ def train(
     chosen = override(chosen, settings or {})
     restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
     rank = int(os.environ.get("RANK", "0"))
-    if out is None:
+    if out is None and (rank or restarted):
         # of several workers the first one's choice holds; those that were restarted go on where they were
         out = next_folder(Path("runs"), network, data, last=restarted)
     talk = logs or Talk()
     # a run that is gone on with splits the pictures as it began, whatever is left out now
-    begun = RunFolder(out).opened() if resume or restarted else {}
+    begun = RunFolder(out).opened() if out is not None and (resume or restarted) else {}
     split = begun if seed is None else {**begun, "seed": seed}
     source = open_data(data, root=data_root, **split)  # type: ignore[arg-type]
     for note in source.notes:
         talk.say(note)
     start = _start(definition, source, weights, chosen)
     asked = _asked(chosen, settings or {}, network, weights, seed)
-    outcome = fit(
-        start,
-        source,
-        chosen,
-        out=out,
-        seed=seed or 0,
-        device=device,
-        resume=resume or restarted,
-        asked=asked,
-        logs=TensorBoard(talk, out / "tensorboard") if tensorboard and rank == 0 else talk,
-    )
+    with reserved(Path("runs"), network, data, out) as out:
+        outcome = fit(
+            start,
+            source,
+            chosen,
+            out=out,
+            seed=seed or 0,
+            device=device,
+            resume=resume or restarted,
+            asked=asked,
+            logs=TensorBoard(talk, out / "tensorboard") if tensorboard and rank == 0 else talk,
+        )
     return outcome.summary if rank == 0 else None
 
 

@@ -23,6 +23,7 @@ from convatlas.training.average import Average
 from convatlas.training.best import Best
 from convatlas.training.distributed import Worker, agree, joined, same, wrap
 from convatlas.training.finish import Outcome, finish
+from convatlas.training.hold import held
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Interrupted, Loop, Stop
 from convatlas.training.measure import choose
@@ -65,7 +66,8 @@ def fit(
         try:
             # a folder chosen as the next free one may be another in each worker
             out = agree(worker, out)  # type: ignore[assignment]
-            return _fit(start, source, recipe, out, seed, resume, asked or {}, quiet, worker)
+            with held(out if worker.first else None):
+                return _fit(start, source, recipe, out, seed, resume, asked or {}, quiet, worker)
         except RuntimeError as error:
             if worker.world > 1 and ("Connection" in str(error) or isinstance(error, dist.DistError)):
                 raise ConvAtlasError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -100,7 +101,7 @@ def next_folder(root: Path, network: str, data: str, *, last: bool = False) -> P
     """runs/<network>-<data>-<n>, the first number that is free; last: the number before, that of the latest run."""
     stem = f"{network}-{Path(data).name or 'data'}".replace("@", "-")
     number = 1
-    while (root / f"{stem}-{number}").exists():
+    while os.path.lexists(root / f"{stem}-{number}"):
         number += 1
     return root / f"{stem}-{max(number - last, 1)}"
 

@@ -76,6 +76,18 @@ def test_a_fine_tuning_goes_on_without_its_weights_seed_and_recipe(photos: Path,
     assert after.provenance["from"] == RunFolder(again).record()["weights"] == "made.safetensors"
 
 
+def test_runs_without_out_have_the_next_number_and_failures_none(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MisuseError, match="no such device"):
+        train("lenet5", str(photos), device="none", settings=QUICK, logs=Logs())
+    for number in (1, 2):
+        found = train("lenet5", str(photos), settings=QUICK, logs=Logs())
+        assert found is not None
+        assert Path(str(found["weights"])).parent == Path(f"runs/lenet5-{photos.name}-{number}")
+
+
 def test_weights_that_are_needed_once_more_are_asked_for(photos: Path, begun: Path, again: Path) -> None:
     for path in (again / "checkpoints").iterdir():
         path.unlink()
