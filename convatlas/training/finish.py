@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 from torch import nn
@@ -55,7 +56,7 @@ def finish(
         "data": source.name,
         "top1": scores.top1,
         "top5": scores.top5,
-        "loss": scores.loss,
+        "loss": scores.loss if math.isfinite(scores.loss) else None,
         "epochs": state.epoch,
         "epoch": epoch,
         "top1_last": last.get("top1"),
@@ -74,7 +75,7 @@ def finish(
     if folder is not None and loop.worker.first:
         # written again with the score of float32 arithmetic, which the epochs may not have had
         best.write(folder.weights, model.state_dict(), scores, epoch)
-        checkpoint.write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
+        checkpoint.write_text(folder.summary, json.dumps(summary, indent=2, allow_nan=False) + "\n")
         page = report.write(folder.path, state.history, scores, test.dataset, summary, record)
         logs.say(
             f"top-1 {scores.top1:.2%} of {scores.images:,} ({len(scores.wrong)} wrong) after {state.seconds:.1f} s, "

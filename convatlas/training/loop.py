@@ -220,6 +220,7 @@ class Loop:
         average = self.average
         return {
             "progress": self.progress.to_dict(),
+            "unreadable": self.unreadable.listed(),
             "model": self.stepper.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None
@@ -235,4 +236,5 @@ class Loop:
         if self.average is not None and state["average"] is not None:
             self.average.model.load_state_dict(state["average"]["model"])  # type: ignore[index]
             self.average.steps = state["average"]["steps"]  # type: ignore[index]
+        self.unreadable.restore(state.get("unreadable", []))  # type: ignore[arg-type]
         self.stepper.refresh()

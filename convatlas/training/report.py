@@ -32,10 +32,15 @@ def losses(history: Sequence[dict[str, object]]) -> str:
     """Loss over epochs, train and test, as an SVG."""
     x = [float(line["epoch"]) for line in history]  # type: ignore[arg-type]
     series = {
-        label: [(e, float(line[key])) for e, line in zip(x, history, strict=True)]  # type: ignore[arg-type]
+        label: [(e, _number(line[key])) for e, line in zip(x, history, strict=True)]
         for label, key in (("test", "loss"), ("training", "train_loss"))
     }
     return line_chart(series, title="Loss", x_label="epoch", y_label="cross-entropy", log_y=True)
+
+
+def _number(value: object) -> float:
+    """NaN, at which a curve breaks, for a loss that was no number and is stored as None."""
+    return float("nan") if value is None else float(value)  # type: ignore[arg-type]
 
 
 def wrong_sheet(scores: Scores, dataset: Dataset) -> str:
@@ -101,7 +106,7 @@ def write(
             line["epoch"],
             round(float(line["train_loss"]), 4),  # type: ignore[arg-type]
             f"{float(line['train_top1']):.2%}",  # type: ignore[arg-type]
-            round(float(line["loss"]), 4),  # type: ignore[arg-type]
+            "–" if line["loss"] is None else round(float(line["loss"]), 4),  # type: ignore[arg-type]
             f"{float(line['top1']):.2%}",  # type: ignore[arg-type]
             round(float(line["seconds"]), 2),  # type: ignore[arg-type]
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from convatlas.training.logs import Logs
 
@@ -28,6 +28,10 @@ class Unreadable:
             logs.say(
                 f"left out: {len(new) - room} more that cannot be read; `skipped` of summary.json lists all"
             )
+
+    def restore(self, listed: Iterable[Mapping[str, str]]) -> None:
+        """Take up what was found, and said, before a resume."""
+        self._found.update((one["path"], one["reason"]) for one in listed)
 
     def listed(self) -> list[dict[str, str]]:
         """path and reason of each, sorted by path."""

@@ -15,12 +15,15 @@ from convatlas.data.augmentation import Augmentation
 from convatlas.data.sources import DataSource
 from convatlas.define import Network
 from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.modules import build
 from convatlas.training.best import Best
 from convatlas.training.fit import fit
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Diverged, Interrupted
 from convatlas.training.recipe import Recipe
 from convatlas.training.scores import Scores
+from convatlas.training.start import Start
+from convatlas.training.suit import suited
 from convatlas.weights import read_weights
 
 RECIPE = Recipe(
@@ -248,3 +251,25 @@ def test_metrics_are_json_without_nan(network: Network, source: DataSource, tmp_
         (tmp_path / "metrics.jsonl").read_text(), parse_constant=pytest.fail
     )
     assert line["epoch"] == 1
+
+
+@pytest.mark.parametrize("bad", [(1,), (1, 2), (3,)])
+def test_a_test_loss_that_is_no_number_is_none_and_the_run_ends(
+    network: Network, source: DataSource, tmp_path: Path, bad: tuple[int, ...]
+) -> None:
+    model, evaluations = build(suited(network, source)), [0]
+
+    def overflow(module: torch.nn.Module, _: object, logits: torch.Tensor) -> torch.Tensor | None:
+        evaluations[0] += not module.training
+        return logits * float("inf") if not module.training and evaluations[0] in bad else None
+
+    model.register_forward_hook(overflow)
+    recipe = dataclasses.replace(RECIPE, epochs=2, ema=0.0)
+    fit(Start(network, model), source, recipe, out=tmp_path)
+    assert evaluations == [3]  # after either epoch, and of the weights that were kept
+    summary = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [i for i, loss in enumerate((*losses, summary["loss"]), 1) if loss is None] == list(bad)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<td>–</td>") == len([i for i in bad if i < 3])
+    assert ">nan<" not in page

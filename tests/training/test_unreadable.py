@@ -56,6 +56,12 @@ def test_a_run_over_broken_pictures_names_them_and_goes_on(network: Network, tmp
     page = (out / "report.html").read_text()
     assert "bad.png" in page
     assert "cut.png" in page
+    # gone on with after its end, it forgets none of them
+    told_again = Heard()
+    again = fit(network, open_data(str(tmp_path / "set")), recipe, out=out, resume=True, logs=told_again)
+    assert again.summary["skipped"] == listed
+    assert json.loads((out / "summary.json").read_text())["skipped"] == listed
+    assert not [line for line in told_again.lines if line.startswith("left out")]
 
 
 def test_many_are_told_as_a_number() -> None:
