@@ -48,6 +48,8 @@ class Optimized:
             raise MisuseError(
                 f"images: expected a float batch (n, {', '.join(map(str, self._shape))}) with n >= 1, received {got}"
             )
+        # gradients do not pass, and no engine takes what asks for them
+        images = images.detach().float()
         if self._run is None:
             return self._eager(images)
         if tuple(images.shape[1:]) != self._shape or images.device != self._device:
@@ -56,7 +58,7 @@ class Optimized:
             )
             return self._answer_eagerly(images)
         try:
-            return self._run(images.float())
+            return self._run(images)
         except Exception as error:  # noqa: BLE001  an engine may raise anything; the float32 path still answers
             self._warn(f"{self.plan.engine} failed ({type(error).__name__}: {error})")
             return self._answer_eagerly(images)

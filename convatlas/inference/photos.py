@@ -14,7 +14,7 @@ from convatlas.data.pixels import normalize
 from convatlas.data.seen import seen_pixels
 from convatlas.define.preprocessing import Preprocessing, named
 from convatlas.errors import MisuseError
-from convatlas.inference.pictures import Picture, pictures
+from convatlas.inference.pictures import pictures, spread
 
 
 def photos(
@@ -30,7 +30,7 @@ def photos(
     preprocessing, notes = _preprocessing(model, shape)
     kept: list[np.ndarray] = []
     wrong: Counter[str] = Counter()
-    for picture in _spread(found, limit):
+    for picture in spread(found, limit):
         try:
             kept.append(seen_pixels(picture.read(), shape, preprocessing, None, picture.name))
         except ImageError as error:
@@ -44,10 +44,6 @@ def photos(
         notes.append(f"accuracy_data: left out: {reasons}")
     pixels = torch.from_numpy(np.stack(kept)).permute(0, 3, 1, 2)
     return normalize(pixels.to(example.device), preprocessing), notes
-
-
-def _spread(found: list[Picture], limit: int) -> list[Picture]:
-    return [found[i * len(found) // limit] for i in range(limit)] if len(found) > limit else found
 
 
 def _preprocessing(model: nn.Module, shape: tuple[int, ...]) -> tuple[Preprocessing, list[str]]:

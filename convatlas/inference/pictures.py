@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from convatlas.data.images import ImageError
@@ -64,6 +64,11 @@ def pictures(paths: Iterable[str]) -> list[Picture]:
             f"no picture in {', '.join(map(str, paths)) or 'nothing'}; give files, folders, patterns, URLs or -"
         )
     return found
+
+
+def spread(found: Sequence[Picture], limit: int) -> Sequence[Picture]:
+    """Up to `limit` of the pictures, evenly from the first on."""
+    return [found[i * len(found) // limit] for i in range(limit)] if len(found) > limit else found
 
 
 def _expand(path: str) -> Iterator[Picture]:

@@ -20,7 +20,7 @@ from convatlas.data.pixels import normalize
 from convatlas.data.seen import seen_pixels
 from convatlas.data.threads import core_pool
 from convatlas.errors import ConvAtlasError
-from convatlas.inference.pictures import Picture
+from convatlas.inference.pictures import Picture, spread
 from convatlas.weights.classifier import Classifier
 
 _AHEAD = 3  # batches that are decoded while one is computed
@@ -148,7 +148,7 @@ def sample(classifier: Classifier, pictures: Sequence[Picture], count: int = 64)
     What a faster form of the network is checked and calibrated on.
     """
     read, pixels = reader(classifier), []
-    for picture in pictures[:: max(1, len(pictures) // count)][:count]:
+    for picture in spread(pictures, count):
         try:
             pixels.append(read(picture))
         except (ConvAtlasError, OSError):

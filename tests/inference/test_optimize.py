@@ -128,6 +128,35 @@ def test_an_engine_that_fails_at_work_leaves_the_float32_path(
         assert torch.equal(answer, model(images))
 
 
+class Foreign(Engine):
+    """An engine that reads images as runtimes of others do: through numpy."""
+
+    name = "foreign"
+
+    def precisions(self, device: torch.device) -> tuple[str, ...]:
+        return ("float32",)
+
+    def prepare(self, bench: Workbench, plan: Plan) -> Callable[[int], Runner]:
+        return lambda _batch: lambda images: bench.model(torch.from_numpy(images.numpy()))
+
+
+@pytest.mark.parametrize("engine", ["foreign", None])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_images_of_any_float_type_and_with_gradients_are_answered_without_a_warning(
+    engine: str | None, dtype: torch.dtype, network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENGINES, "foreign", Foreign())
+    model, example = network("lenet5"), torch.randn(2, 1, 32, 32)
+    none = {"float32": Bounds(agreement=1.0, difference=-1.0)} if engine is None else None
+    run = quick(model, example, engines=("foreign",), bounds=none)
+    assert run.plan.engine == (engine or "eager")
+    images = example.to(dtype).requires_grad_()
+    with torch.no_grad():
+        torch.testing.assert_close(run(images), model(images.float()))
+    assert run(images).dtype is torch.float32
+    assert images.requires_grad
+
+
 def test_a_missing_or_broken_package_is_named_with_what_to_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from convatlas.data.pixels import load  # noqa: E402
 from convatlas.define.preprocessing import Preprocessing  # noqa: E402
 from convatlas.errors import MisuseError  # noqa: E402
 from convatlas.inference.pictures import Picture, pictures  # noqa: E402
-from convatlas.inference.predict import predict  # noqa: E402
+from convatlas.inference.predict import predict, sample  # noqa: E402
 from convatlas.modules import build  # noqa: E402
 from convatlas.weights.classifier import Classifier  # noqa: E402
 from tests.modules.filling import fill  # noqa: E402
@@ -76,6 +76,15 @@ def test_folders_patterns_and_files_are_expanded_in_order(folder: Path) -> None:
     assert [p.name for p in pictures(["missing.png"])] == ["missing.png"]
     with pytest.raises(MisuseError, match="no picture in"):
         pictures([f"{folder}/*.gif"])
+
+
+def test_a_sample_is_spread_over_all_pictures(tiny: Classifier, tmp_path: Path) -> None:
+    for i in range(9):
+        Image.new("RGB", (20, 20), (28 * i, 0, 0)).save(tmp_path / f"{i}.png")
+    found = sample(tiny, pictures([str(tmp_path)]), 5)
+    assert found is not None
+    expected = [load(tmp_path / f"{i}.png", tiny.preprocessing) for i in (0, 1, 3, 5, 7)]
+    assert torch.equal(found, torch.stack(expected))
 
 
 def test_a_missing_file_fails_alone(tiny: Classifier, folder: Path) -> None:
