@@ -66,7 +66,7 @@ def machine() -> Machine:
     """Look at the machine."""
     info = _cpuinfo()
     flags = frozenset((info.get("flags") or info.get("Features") or "").split()) | _flags_of_macos()
-    total, free = _memory()
+    total, free = memory()
     return Machine(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=info.get("model name") or platform.processor() or platform.machine(),
@@ -130,8 +130,8 @@ def _cores() -> int:
     return cores
 
 
-def _memory() -> tuple[int | None, int | None]:
-    """(total, free) bytes, of the machine or of its container where that has less."""
+def memory() -> tuple[int | None, int | None]:
+    """(total, free) bytes, of the machine or of its container where that has less; cached files count as free."""
     lines = dict(line.split(":", 1) for line in _read("/proc/meminfo").splitlines() if ":" in line)
     total = _kilobytes(lines.get("MemTotal"))
     free = _kilobytes(lines.get("MemAvailable"))
@@ -141,7 +141,9 @@ def _memory() -> tuple[int | None, int | None]:
     if limit.isdecimal() and total is not None and int(limit) < total:
         total = int(limit)
         if used.isdecimal() and free is not None:
-            free = min(free, total - int(used))
+            stat = dict(line.partition(" ")[::2] for line in _read("/sys/fs/cgroup/memory.stat").splitlines())
+            cached = sum(int(stat.get(f"{kind}_file", 0)) for kind in ("active", "inactive"))
+            free = min(free, total - int(used) + cached)
     return total, free
 
 

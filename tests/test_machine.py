@@ -57,6 +57,9 @@ def test_a_container_s_limits_hold_and_arm_is_known(monkeypatch: pytest.MonkeyPa
     assert here.memory_bytes == 4 << 30
     assert here.free_bytes == 3 << 30
     assert here.cores == 2
+    # of what is used, cached files are given back to whoever asks
+    files["/sys/fs/cgroup/memory.stat"] = f"anon 5\nfile 7\nactive_file {1 << 28}\ninactive_file {1 << 28}\n"
+    assert machine.memory() == (4 << 30, (3 << 30) + (1 << 29))
 
 
 def test_a_system_that_tells_nothing_gives_none_and_no_guess(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Hashable
 
 import numpy as np
 
+from convatlas import machine
+
 
 class Store:
     """Pixels by key, while there is room; what is in stays in, so that an epoch finds the same as the last."""
@@ -50,13 +52,10 @@ def store_of(dataset: object, share: float = 1.0) -> Store:
 
 
 def free_memory() -> int:
-    """Bytes that could be used without pushing others out; 4 GB where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:  # noqa: PTH123  no Path for a file of the kernel
-            lines = dict(line.split(":", 1) for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        pass
+    """Bytes that this process could use without pushing others out; 4 GB where the system does not say."""
+    free = machine.memory()[1]
+    if free is not None:
+        return free
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):

@@ -234,6 +234,21 @@ def test_loaders_of_one_set_decode_a_photo_once_and_the_budget_is_one(photos: Fi
     assert room - store.room == taken + 8 * 64 * 64 * 3  # two of the ten cannot be read
 
 
+def test_the_budget_is_of_what_the_container_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    from convatlas import machine
+    from convatlas.data.memory import free_memory
+
+    files = {
+        "/proc/meminfo": "MemTotal: 64000000 kB\nMemAvailable: 32000000 kB\n",
+        "/sys/fs/cgroup/memory.max": str(2 << 30),
+        "/sys/fs/cgroup/memory.current": str(1 << 30),
+    }
+    monkeypatch.setattr(machine, "_read", lambda path: files.get(path, ""))
+    assert free_memory() == 1 << 30
+    files.clear()
+    assert free_memory() > 0
+
+
 def test_a_store_that_is_full_changes_nothing(photos: FileSet) -> None:
     little, none = (Loader(photos, 8, 48, True, CROP, hold_bytes=h) for h in (400_000, 0))
     for epoch in (0, 1):
