@@ -48,6 +48,28 @@ def test_each_format_is_written_and_proven_at_two_sizes_of_batch(
     assert [p.suffix for p in done.paths] == list(FORMATS[to].suffixes)
 
 
+def test_the_caller_s_own_model_is_left_as_it_was(classifier: Classifier, tmp_path: Path) -> None:
+    before = {
+        name: (value, value.clone()) for name, value in classifier.model.state_dict(keep_vars=True).items()
+    }
+    classifier.model.train()
+    export(classifier, tmp_path / "net", "torchscript")
+    assert all(module.training for module in classifier.model.modules())
+    for name, value in classifier.model.state_dict(keep_vars=True).items():
+        assert value is before[name][0]
+        assert torch.equal(value, before[name][1])
+
+
+@pytest.mark.gpu
+def test_the_caller_s_own_model_stays_on_its_device(classifier: Classifier, tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    classifier.model.cuda()
+    export(classifier, tmp_path / "net", "torchscript")
+    assert classifier.device.type == "cuda"
+    assert all(value.is_cuda for value in classifier.model.state_dict().values())
+
+
 def test_onnx_carries_names_preprocessing_opset_and_rows(network, tmp_path: Path) -> None:
     needs("onnx", "onnxruntime")
     import onnx

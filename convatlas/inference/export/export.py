@@ -15,6 +15,7 @@ from torch import Tensor
 from convatlas.data import ImageError, read_image
 from convatlas.data.pixels import crop_pixels, normalize
 from convatlas.errors import ConvAtlasError, MisuseError
+from convatlas.inference.engines.eager import frozen_copy
 from convatlas.inference.engines.importing import hushed
 from convatlas.inference.export.formats import FORMATS
 from convatlas.inference.export.job import Job
@@ -130,7 +131,7 @@ def _room(path: Path, error: Exception) -> str:
 
 
 def _job(classifier: Classifier, pixels: Tensor, precision: str, layout: str | None, opset: int) -> Job:
-    model = classifier.model.eval().cpu()
+    model = frozen_copy(classifier.model).cpu()  # the caller's own stays where it is
     floats = normalize(pixels, classifier.preprocessing).contiguous()
     given, images = model, floats
     if layout is not None:
