@@ -68,9 +68,10 @@ def decode_crop(data: bytes, plan: Plan, out: np.ndarray, name: str, *, fast: bo
 
 
 def exact_pixels(data: bytes, name: str, preprocessing: Preprocessing) -> np.ndarray:
-    """The pixels of `crop_pixels(read_image(data))`, bit for bit, a JPEG twice as fast: uint8 (H, W, C).
+    """The pixels that Pillow decodes, resizes and crops, bit for bit, a JPEG twice as fast: uint8 (H, W, C).
 
-    libjpeg-turbo without its shortcuts gives what Pillow gives. Raises ImageError.
+    libjpeg-turbo without its shortcuts gives what Pillow gives. They are those of `crop_pixels(read_image(data))`, save
+    for a JPEG so long that this makes the middle alone, by other rounding. Raises ImageError.
     """
     if (crop := crop_of_jpeg(data, preprocessing)) is not None:
         return crop

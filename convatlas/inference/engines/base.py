@@ -64,14 +64,13 @@ class Plan:
 class Workbench:
     """The model and what is made from it once for all candidates.
 
-    calibration: (n, C, H, W) float32 images as the model takes them, for int8. notes: what was said on the way.
+    calibration: (n, C, H, W) float32 images as the model takes them, for int8.
     """
 
     model: nn.Module
     example: Tensor
     calibration: Tensor
     device: torch.device
-    notes: list[str] = field(default_factory=list)
     # converted and quantized models by engine, made once and used by all its plans
     made: dict[str, object] = field(default_factory=dict)
 

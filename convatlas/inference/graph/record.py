@@ -50,10 +50,6 @@ class Recording:
         """The operations of these kinds, in order; all of them without an argument."""
         return [n for n in self.graph.nodes if "kind" in n.meta and (not kinds or n.meta["kind"] in kinds)]
 
-    def unknown(self) -> list[str]:
-        """Names of the torch functions that no rewrite knows."""
-        return sorted({n.meta["name"] for n in self.nodes(Kind.OTHER)})
-
     def constant(self, node: object) -> Tensor | None:
         """The value of a constant node, or None for anything else."""
         if isinstance(node, fx.Node) and node.op == "get_attr":
