@@ -11,6 +11,7 @@ from torch import nn
 from convatlas.data.loader import Loader
 from convatlas.training import checkpoint, report
 from convatlas.training.best import Best
+from convatlas.training.distributed import agree, same
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Loop
 from convatlas.training.plan import Plan
@@ -37,8 +38,11 @@ def finish(
     stepper, state, source = loop.stepper, loop.progress, best.source
     model = stepper.model
     kept = best.state()
+    if kept is None and loop.average is not None:
+        kept = loop.average.model.state_dict()
     if kept is not None:
         model.load_state_dict(kept)
+    same(loop.worker, model)  # worker 0 alone keeps
     plain = Stepper(
         model,
         loop.recipe,
@@ -49,7 +53,7 @@ def finish(
     )
     scores = evaluate(plain, test, loop.classes)
     loop.unreadable.take(test.skipped, logs)
-    epoch = state.best_epoch if loop.recipe.select == "best" else state.epoch
+    epoch = int(agree(loop.worker, best.epoch) or state.epoch)  # type: ignore[call-overload]
     last = state.history[-1] if state.history else {}
     summary: Json = {
         "network": best.network.name,
@@ -79,14 +83,14 @@ def finish(
         page = report.write(folder.path, state.history, scores, test.dataset, summary, record)
         logs.say(
             f"top-1 {scores.top1:.2%} of {scores.images:,} ({len(scores.wrong)} wrong) after {state.seconds:.1f} s, "
-            f"{_choice(loop.recipe, epoch, record)}; {page}"
+            f"{_choice(loop.recipe, epoch, record, chosen=bool(best.epoch))}; {page}"
         )
     return Outcome(summary, model, scores, state.history)
 
 
-def _choice(recipe: Recipe, epoch: int, record: Json) -> str:
+def _choice(recipe: Recipe, epoch: int, record: Json, *, chosen: bool) -> str:
     """Which weights were kept and by what, for a person: a best epoch chosen on the test set flatters its score."""
-    if recipe.select == "last":
+    if recipe.select == "last" or not chosen:
         return "weights of the last epoch"
     if recipe.holdout:
         return f"epoch {epoch}, chosen on {record['chosen_on']}"

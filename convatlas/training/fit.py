@@ -204,6 +204,7 @@ def _fit(
         )  # fmt: skip
         if folder is not None and resume:
             restore(loop, folder, logs)
+            best.take_up(loop.progress)
         if loop.progress.step == 0 and start.head and recipe.head_epochs:
             _warm(loop, start.head, start.old, net, source, logs)
         if loop.progress.seconds == 0:

@@ -14,6 +14,7 @@ from convatlas.define.serialize import network_to_dict
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.modules.norm import unfused
 from convatlas.training import checkpoint
+from convatlas.training.best import kept_epoch
 from convatlas.training.logs import Logs
 from convatlas.training.loop import Loop
 from convatlas.training.plan import Plan
@@ -86,12 +87,19 @@ def saver(folder: RunFolder | None, logs: Logs) -> Callable[[checkpoint.State], 
 
 
 def restore(loop: Loop, folder: RunFolder, logs: Logs) -> None:
-    """Bring the loop to where the newest whole checkpoint is; nothing where there is none.
+    """Bring the loop to where the newest whole checkpoint is; nothing where there is none yet.
 
-    Raises ConvAtlasError where the checkpoint is another network's.
+    Raises ConvAtlasError where the checkpoint is another network's, MisuseError where checkpoints are gone: beginning
+    anew would write over what the run came to.
     """
     found = checkpoint.newest(folder.checkpoints)
     if found is None:
+        # a kill between the first epoch's weights and its checkpoint leaves the weights alone: those are made again
+        if folder.finished() or folder.metrics.exists() or kept_epoch(folder.weights) not in {None, 1}:
+            raise MisuseError(
+                f"--resume {folder.path}: the run has come to results, but {folder.checkpoints.name}/ holds no checkpoint "
+                "to go on from. Put the checkpoints back, or give another --out to train anew"
+            )
         return
     for _, reason in found.broken:
         logs.say(f"warning: {reason}; going on from the one before, {found.path.name}")
