@@ -12,7 +12,7 @@ from convatlas.data.loader import Loader
 from convatlas.training import checkpoint, report
 from convatlas.training.best import Best
 from convatlas.training.distributed import agree, same
-from convatlas.training.logs import Logs
+from convatlas.training.logs import Logs, percent
 from convatlas.training.loop import Loop
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
@@ -52,7 +52,7 @@ def finish(
         stepper.device,
     )
     scores = evaluate(plain, test, loop.classes)
-    loop.unreadable.take(test.skipped, logs)
+    loop.unreadable.take_of(test, "test", logs)
     epoch = int(agree(loop.worker, best.epoch) or state.epoch)  # type: ignore[call-overload]
     last = state.history[-1] if state.history else {}
     summary: Json = {
@@ -81,11 +81,17 @@ def finish(
         best.write(folder.weights, model.state_dict(), scores, epoch)
         checkpoint.write_text(folder.summary, json.dumps(summary, indent=2, allow_nan=False) + "\n")
         page = report.write(folder.path, state.history, scores, test.dataset, summary, record)
+        chosen = best.epoch > 0 and state.best >= 0
         logs.say(
-            f"top-1 {scores.top1:.2%} of {scores.images:,} ({len(scores.wrong)} wrong) after {state.seconds:.1f} s, "
-            f"{_choice(loop.recipe, epoch, record, chosen=bool(best.epoch))}; {page}"
+            f"{_score(scores)} after {state.seconds:.1f} s, {_choice(loop.recipe, epoch, record, chosen=chosen)}; {page}"
         )
     return Outcome(summary, model, scores, state.history)
+
+
+def _score(scores: Scores) -> str:
+    if not scores.images:
+        return "not tested, for want of test pictures that can be read,"
+    return f"top-1 {percent(scores.top1)} of {scores.images:,} ({len(scores.wrong)} wrong)"
 
 
 def _choice(recipe: Recipe, epoch: int, record: Json, *, chosen: bool) -> str:

@@ -38,6 +38,7 @@ from convatlas.training.start import Start
 from convatlas.training.step import Stepper
 from convatlas.training.suit import preprocessing_for, suited, test_batch
 from convatlas.training.sync_norm import synchronize_norms
+from convatlas.training.unreadable import filled, first_readable
 from convatlas.training.warm_up import warm_up
 
 
@@ -151,7 +152,8 @@ def _fit(
         if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1 and plan.threads:
             torch.set_num_threads(plan.threads)
     else:
-        first = next(iter(train(recipe.epochs).batches(0)))
+        readable = first_readable(train(recipe.epochs))
+        first = filled(readable, min(2 * recipe.accumulate, recipe.batch // worker.world))
         plan, measured = agree(  # type: ignore[misc]
             worker,
             choose(

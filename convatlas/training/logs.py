@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+def percent(share: object) -> str:
+    """A share as a person reads it; that of no pictures, None, is none."""
+    return f"{share:.2%}" if isinstance(share, float) else "not tested"
+
+
 class Logs:
     """Says nothing: what a script takes that trains from Python."""
 
@@ -82,7 +87,7 @@ class Talk(Logs):
         mark = "  *" if line["best"] else ""
         self.say(
             f"epoch {line['epoch']}/{line['epochs']}  loss {line['train_loss']:.4f}  train {line['train_top1']:.2%}  "
-            f"test {line['top1']:.2%}  {line['images_per_second']:,.0f} images/s  {line['seconds']:.1f} s{mark}"
+            f"test {percent(line['top1'])}  {line['images_per_second']:,.0f} images/s  {line['seconds']:.1f} s{mark}"
         )
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from convatlas.training.recipe import Recipe
 from convatlas.training.schedule import lr_factor
 from convatlas.training.scores import Scores, evaluate
 from convatlas.training.step import Moment, Stepper
-from convatlas.training.unreadable import Unreadable
+from convatlas.training.unreadable import Unreadable, filled, none_readable
 
 # how often a GPU is asked whether the loss is still a number: asking waits for it
 _CHECK_EVERY = 32
@@ -112,8 +112,11 @@ class Loop:
                 self._between(sums)
         state.sums = sums.tolist()
         self._check(state.sums[0])
-        self.unreadable.take(loader.skipped, self.logs)
-        self._score(summed(self.worker, sums).tolist(), lr)
+        self.unreadable.take_of(loader, "training", self.logs)
+        total = summed(self.worker, sums).tolist()
+        if not total[2]:
+            raise none_readable(loader.dataset, loader.skipped)
+        self._score(total, lr)
 
     def _timed(self, loader: Loader, state: Progress) -> Iterator[Batch]:
         """The epoch's batches from the next on, with the time spent waiting for them noted."""
@@ -133,6 +136,9 @@ class Loop:
         state.batch += 1
         if not len(batch.images):
             return
+        # two pictures in every part that is computed alone
+        parts = recipe.accumulate * self.stepper.plan.replicas
+        batch = filled(batch, min(2 * parts, recipe.batch // self.worker.world))
         set_lr(self.optimizer, lr)
         moment = Moment(self.seed + (self.worker.rank << 32), state.epoch, state.batch)
         loss, correct = self.stepper.gradients(batch.images, batch.labels, moment)
@@ -201,7 +207,7 @@ class Loop:
         state = self.progress
         model = self.stepper.evaluated if self.average is None else self.average.model
         scores = evaluate(self.stepper, self.test, self.classes, model)
-        self.unreadable.take(self.test.skipped, self.logs)
+        self.unreadable.take_of(self.test, "test", self.logs)
         self._tick()
         line = line_of(state, self.recipe, sums, (scores.loss, scores.top1, scores.top5), lr)
         better = state.scored(scores.top1, self.recipe)

@@ -42,8 +42,15 @@ class Progress:
         """The progress that a checkpoint stored."""
         return cls(**fields)  # type: ignore[arg-type]
 
-    def scored(self, top1: float, recipe: Recipe) -> bool:
-        """Take in the score of the epoch just over; whether it is the best so far."""
+    def scored(self, top1: float | None, recipe: Recipe) -> bool:
+        """Take in the score of the epoch just over; whether it is the best so far.
+
+        Without a score (no test pictures) nothing can be chosen by: the last epoch is the best then.
+        """
+        if top1 is None:
+            if self.best < 0:
+                self.best_epoch = self.epoch + 1
+            return self.best < 0
         better = top1 > self.best
         if better:
             self.best, self.best_epoch = top1, self.epoch + 1
@@ -68,9 +75,13 @@ class Progress:
 
 
 def line_of(
-    progress: Progress, recipe: Recipe, sums: list[float], scores: tuple[float, float, float], lr: float
+    progress: Progress,
+    recipe: Recipe,
+    sums: list[float],
+    scores: tuple[float | None, float | None, float | None],
+    lr: float,
 ) -> Json:
-    """The epoch's line of metrics.jsonl; scores are the test set's loss, top-1 and top-5."""
+    """The epoch's line of metrics.jsonl; scores are the test set's loss, top-1 and top-5, None of no pictures."""
     count = max(sums[2], 1.0)
     rate = sums[2] / progress.epoch_seconds if progress.epoch_seconds else 0.0
     return {
@@ -80,7 +91,7 @@ def line_of(
         "lr": lr,
         "train_loss": sums[0] / count,
         "train_top1": sums[1] / count,
-        "loss": scores[0] if math.isfinite(scores[0]) else None,
+        "loss": scores[0] if scores[0] is not None and math.isfinite(scores[0]) else None,
         "top1": scores[1],
         "top5": scores[2],
         "images_per_second": rate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from convatlas.drawing.contact_sheet import contact_sheet
 from convatlas.drawing.page import html_page, paragraph, table
 from convatlas.drawing.plots import heat_map, line_chart
 from convatlas.training.checkpoint import write_text
+from convatlas.training.logs import percent
 from convatlas.training.scores import Scores
 
 SHOWN = 64  # wrong pictures on the sheet, the surest mistakes first
@@ -20,27 +22,33 @@ SHOWN = 64  # wrong pictures on the sheet, the surest mistakes first
 
 def curves(history: Sequence[dict[str, object]]) -> str:
     """Accuracy over epochs, train and test, as an SVG."""
-    x = [float(line["epoch"]) for line in history]  # type: ignore[arg-type]
-    series = {
-        label: [(e, 100 * float(line[key])) for e, line in zip(x, history, strict=True)]  # type: ignore[arg-type]
-        for label, key in (("test", "top1"), ("training", "train_top1"))
-    }
+    series = _series(history, {"test": "top1", "training": "train_top1"}, 100)
     return line_chart(series, title="Learning curves", x_label="epoch", y_label="right, %")
 
 
 def losses(history: Sequence[dict[str, object]]) -> str:
     """Loss over epochs, train and test, as an SVG."""
-    x = [float(line["epoch"]) for line in history]  # type: ignore[arg-type]
-    series = {
-        label: [(e, _number(line[key])) for e, line in zip(x, history, strict=True)]
-        for label, key in (("test", "loss"), ("training", "train_loss"))
-    }
+    series = _series(history, {"test": "loss", "training": "train_loss"}, 1)
     return line_chart(series, title="Loss", x_label="epoch", y_label="cross-entropy", log_y=True)
 
 
-def _number(value: object) -> float:
-    """NaN, at which a curve breaks, for a loss that was no number and is stored as None."""
-    return float("nan") if value is None else float(value)  # type: ignore[arg-type]
+def _series(
+    history: Sequence[dict[str, object]], keys: dict[str, str], times: float
+) -> dict[str, list[tuple[float, float]]]:
+    """Points (epoch, value) under each label; NaN, at which a curve breaks, where an epoch has no such number.
+
+    A label without any is left out.
+    """
+    found = {
+        label: [
+            (float(line["epoch"]), math.nan if line[key] is None else times * float(line[key]))  # type: ignore[arg-type]
+            for line in history
+        ]
+        for label, key in keys.items()
+    }
+    return {
+        label: points for label, points in found.items() if any(not math.isnan(value) for _, value in points)
+    }
 
 
 def wrong_sheet(scores: Scores, dataset: Dataset) -> str:
@@ -105,9 +113,9 @@ def write(
         (
             line["epoch"],
             round(float(line["train_loss"]), 4),  # type: ignore[arg-type]
-            f"{float(line['train_top1']):.2%}",  # type: ignore[arg-type]
+            percent(line["train_top1"]),
             "–" if line["loss"] is None else round(float(line["loss"]), 4),  # type: ignore[arg-type]
-            f"{float(line['top1']):.2%}",  # type: ignore[arg-type]
+            percent(line["top1"]),
             round(float(line["seconds"]), 2),  # type: ignore[arg-type]
         )
         for line in history
@@ -115,7 +123,7 @@ def write(
     skipped = [(s["path"], s["reason"]) for s in summary["skipped"]]  # type: ignore[attr-defined]
     left_out = [("Left out: could not be read", table(("path", "reason"), skipped))] if skipped else []
     page = html_page(
-        f"{summary['network']} on {summary['data']}: {float(summary['top1']):.2%}",  # type: ignore[arg-type]
+        f"{summary['network']} on {summary['data']}: {percent(summary['top1'])}",
         [
             ("Result", table(("", ""), facts)),
             ("Learning", figures["curves.svg"]),

@@ -14,12 +14,15 @@ from convatlas.training.step import Stepper
 
 @dataclass(frozen=True)
 class Scores:
-    """Of `images` pictures: mean loss, shares right within the first and first five guesses; rows are true classes."""
+    """Of `images` pictures: mean loss, shares right within the first and first five guesses; rows are true classes.
+
+    Of no pictures there is neither loss nor share: None.
+    """
 
     images: int
-    loss: float
-    top1: float
-    top5: float
+    loss: float | None
+    top1: float | None
+    top5: float | None
     confusion: Tensor
     wrong: tuple[tuple[int, int, float], ...]  # (index in the set, predicted class, its probability)
 
@@ -60,8 +63,6 @@ def evaluate(stepper: Stepper, loader: Loader, classes: int, model: nn.Module | 
         gathered: list[list[tuple[int, int, float]]] = [[] for _ in range(loader.world)]
         torch.distributed.all_gather_object(gathered, wrong)
         wrong = sorted(w for part in gathered for w in part)
-    loss, one, some, count = sums.tolist()
-    count = max(int(count), 1)
-    return Scores(
-        count, loss / count, one / count, some / count, confusion.view(classes, classes).cpu(), tuple(wrong)
-    )
+    count = int(sums[3])
+    means: list[float | None] = (sums[:3] / count).tolist() if count else [None] * 3
+    return Scores(count, means[0], means[1], means[2], confusion.view(classes, classes).cpu(), tuple(wrong))

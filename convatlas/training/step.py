@@ -125,7 +125,7 @@ class Stepper:
         if len(images) < parts * len(self.tasks):
             parts = 1
         total: Result | None = None
-        pieces = zip(images.chunk(parts), labels.chunk(parts), strict=True)
+        pieces = zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True)
         for number, (some, theirs) in enumerate(pieces):
             last = number == parts - 1
             found = self._part(some, theirs, moment, number, len(images), last=last)
@@ -139,7 +139,8 @@ class Stepper:
     ) -> Result:
         if self.pool is None or len(images) < len(self.tasks):
             return self._one(0, images, labels, moment, part, whole, last)
-        shares = list(zip(images.chunk(len(self.tasks)), labels.chunk(len(self.tasks)), strict=True))
+        count = len(self.tasks)
+        shares = list(zip(images.tensor_split(count), labels.tensor_split(count), strict=True))
         others: list[Future[Result]] = [
             self.pool.submit(self._one, i, x, y, moment, part, whole, last)
             for i, (x, y) in enumerate(shares)
