@@ -68,6 +68,11 @@ class Best:
             },
         )
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether the kept weights lie in the run folder."""
+        return self.folder is not None and self.epoch > 0 and self.unsaved is None
+
     def take_up(self, progress: Progress) -> None:
         """At resume: hold the file's epoch against the checkpoint's, so that no weights go by another epoch's score.
 
@@ -96,7 +101,7 @@ class Best:
         """The kept weights, None where none were."""
         if self.unsaved is not None:
             return self.unsaved
-        if self.folder is None or not self.epoch:
+        if self.folder is None or not self.on_disk:
             return None
         from convatlas.weights import read_weights
 

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import io
 import os
+import pickle
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +95,13 @@ def _unwritten(path: Path, error: Exception) -> str:
         isinstance(e, OSError) and e.errno == errno.ENOSPC for e in (error.__cause__, error.__context__)
     )
     reason = "the disk is full" if full else str(error).splitlines()[0]
+    before = (
+        "The one before it is whole: make room"
+        if listed(path.parent)
+        else "There is none before it: make room"
+    )
     return (
-        f"{path}: the checkpoint cannot be written: {reason}. The one before it is whole: make room and run the same "
-        "command with --resume"
+        f"{path}: the checkpoint cannot be written: {reason}. {before} and run the same command with --resume"
     )
 
 
@@ -120,7 +125,12 @@ def read(path: Path) -> State:
         )
     try:
         state = torch.load(io.BytesIO(memoryview(data)[start:]), map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler's errors have no common base
+    except pickle.UnpicklingError as error:
+        # torch's text would have the reader load it without that care
+        raise CheckpointError(
+            f"{path}: holds more than tensors and numbers: refused, and nothing of it was run"
+        ) from error
+    except Exception as error:  # the archive reader's errors have no common base
         raise CheckpointError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path}: holds no state of a run")
@@ -144,18 +154,23 @@ def newest(folder: Path) -> Found | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader finds the old one or the new one, whole."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    part = Path(name)
+    """Write a text file so that a reader finds the old one or the new one, whole; OSError names the file."""
+    part = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        part = Path(name)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         part.chmod(0o644)
         part.replace(path)
+    except OSError as error:
+        # of the file that a reader knows, and not of the one beside it
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

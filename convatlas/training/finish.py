@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
 from convatlas.data.loader import Loader
+from convatlas.errors import ConvAtlasError
 from convatlas.training import checkpoint, report
 from convatlas.training.best import Best
 from convatlas.training.distributed import agree, same
@@ -77,15 +80,44 @@ def finish(
         "skipped": loop.unreadable.listed(),
     }
     if folder is not None and loop.worker.first:
-        # written again with the score of float32 arithmetic, which the epochs may not have had
-        best.write(folder.weights, model.state_dict(), scores, epoch)
-        checkpoint.write_text(folder.summary, json.dumps(summary, indent=2, allow_nan=False) + "\n")
-        page = report.write(folder.path, state.history, scores, test.dataset, summary, record)
         chosen = best.epoch > 0 and state.best >= 0
-        logs.say(
-            f"{_score(scores)} after {state.seconds:.1f} s, {_choice(loop.recipe, epoch, record, chosen=chosen)}; {page}"
-        )
+        told = f"{_score(scores)} after {state.seconds:.1f} s, {_choice(loop.recipe, epoch, record, chosen=chosen)}"
+        leave = {
+            # written again with the score of float32 arithmetic, which the epochs may not have had
+            folder.weights: lambda: best.write(folder.weights, model.state_dict(), scores, epoch),
+            folder.summary: lambda: checkpoint.write_text(
+                folder.summary, json.dumps(summary, indent=2, allow_nan=False) + "\n"
+            ),
+            folder.page: lambda: report.write(
+                folder.path, state.history, scores, test.dataset, summary, record
+            ),
+        }
+        _leave(leave, folder, told, best, logs)
     return Outcome(summary, model, scores, state.history)
+
+
+def _leave(
+    files: Mapping[Path, Callable[[], object]], folder: RunFolder, told: str, best: Best, logs: Logs
+) -> None:
+    """Write each file and tell the score, whatever could not be written; ConvAtlasError where something is wanting."""
+    unwritten: dict[Path, Exception] = {}
+    for path, write in files.items():
+        try:
+            write()
+        except (ConvAtlasError, OSError) as error:
+            unwritten[path] = error
+    if folder.weights in unwritten and best.on_disk:
+        logs.say(f"warning: {unwritten.pop(folder.weights)}: the same weights, with the score of their epoch")
+    logs.say(told if folder.page in unwritten else f"{told}; {folder.page}")
+    if unwritten:
+        reasons = "; ".join(
+            str(e) if isinstance(e, ConvAtlasError) else f"{path}: {getattr(e, 'strerror', None) or e}"
+            for path, e in unwritten.items()
+        )
+        raise ConvAtlasError(
+            f"the run is over, but not all of it could be written: {reasons}. Make room and run the same command with "
+            f"--resume --out {folder.path}: what is wanting is written then"
+        )
 
 
 def _score(scores: Scores) -> str:

@@ -25,12 +25,17 @@ from convatlas.training.start import Start
 
 def check_same(folder: RunFolder, record: Json, network: Network, source: DataSource) -> None:
     """ConvAtlasError where the data or the network is another than the run's."""
+    was, now = record["data"], source.record()
+    if was["classes"] != now["classes"]:  # type: ignore[index]
+        raise MisuseError(
+            f"--resume {folder.path}: the run tells {was['classes']} classes apart, and {source.name} has "  # type: ignore[index]
+            f"{now['classes']}; give the run's own data, or another --out"
+        )
     if record["definition"] != json.loads(json.dumps(network_to_dict(network))):
         raise MisuseError(
             f"--resume {folder.path}: the run trains {record['network']}, and its definition is not the one given now "
             f"({network.name}); give another --out"
         )
-    was, now = record["data"], source.record()
     if was["fingerprint"] != now["fingerprint"]:  # type: ignore[index]
         raise ConvAtlasError(
             f"--resume {folder.path}: the data has changed since the run began: {was['train']} pictures to train and "  # type: ignore[index]

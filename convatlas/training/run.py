@@ -50,6 +50,11 @@ class RunFolder:
         return self.path / "weights.safetensors"
 
     @property
+    def page(self) -> Path:
+        """All of it for a person."""
+        return self.path / "report.html"
+
+    @property
     def checkpoints(self) -> Path:
         """What --resume goes on from."""
         return self.path / "checkpoints"

@@ -94,3 +94,11 @@ def test_averaged_weights_come_back_from_the_checkpoint(
     fit(network, source, recipe, out=tmp_path, resume=True)
     after = read_weights(tmp_path / "weights.safetensors").state_dict
     assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_another_number_of_classes_is_told_as_such(
+    network: Network, source: DataSource, finished: Path
+) -> None:
+    more = dataclasses.replace(source, classes=(*source.classes, "crossed"))
+    with pytest.raises(MisuseError, match="2 classes apart, and bars has 3"):
+        fit(network, more, RECIPE, out=finished, resume=True)
