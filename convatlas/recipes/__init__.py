@@ -72,11 +72,11 @@ _WITHOUT_NORM = ("alexnet", "zfnet", "vgg", "googlenet", "squeezenet", "nin")
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of this name; MisuseError with the nearest names."""
+    """The recipe of this name; MisuseError with the nearest names, and all."""
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4)
-        hint = "nearest: " + ", ".join(near) if near else "there are: " + ", ".join(RECIPES)
-        raise MisuseError(f"unknown recipe {name!r}; {hint}")
+        hint = f"nearest: {', '.join(near)}; " if near else ""
+        raise MisuseError(f"unknown recipe {name!r}; {hint}there are: {', '.join(RECIPES)}")
     return RECIPES[name]()
 
 

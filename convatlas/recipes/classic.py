@@ -20,6 +20,7 @@ from convatlas.training import scores as network_scores
 from convatlas.training.checkpoint import write_text
 from convatlas.training.hold import held, reserved
 from convatlas.training.logs import Logs, Talk
+from convatlas.training.record import check_seed
 from convatlas.training.report import wrong_sheet
 from convatlas.training.run import Json, RunFolder, check_free, versions
 
@@ -39,6 +40,7 @@ def train(
 ) -> Json:
     """Fit and score a baseline; the summary. limit: so many training pictures at most, drawn by the seed."""
     parse(name)
+    check_seed(seed)
     size = (input[1], input[2]) if input else (PHOTO_SIDE, PHOTO_SIDE)
     with reserved(Path("runs"), name, data, out) as path, held(path):
         folder = RunFolder(path)

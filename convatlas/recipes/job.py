@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,11 +11,13 @@ from convatlas.define import Network, elaborate, scale_width, with_input
 from convatlas.networks import catalogue
 from convatlas.recipes import default
 from convatlas.recipes import recipe as named
+from convatlas.training.distributed import told
 from convatlas.training.finetune import begin
 from convatlas.training.fit import fit
 from convatlas.training.hold import reserved
 from convatlas.training.logs import Logs, Talk, TensorBoard
 from convatlas.training.recipe import Recipe, override
+from convatlas.training.record import check_seed
 from convatlas.training.run import Json, RunFolder, next_folder
 from convatlas.training.start import Start
 
@@ -49,14 +50,15 @@ def train(
         definition = with_input(definition, input)
     chosen = named(recipe) if recipe else default(network, data, weights=weights is not None)
     chosen = override(chosen, settings or {})
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    rank = int(os.environ.get("RANK", "0"))
+    check_seed(seed or 0)
+    restarted = told("TORCHELASTIC_RESTART_COUNT", 0) > 0
+    rank = told("RANK", 0)
     if out is None and (rank or restarted):
         # of several workers the first one's choice holds; those that were restarted go on where they were
         out = next_folder(Path("runs"), network, data, last=restarted)
     talk = logs or Talk()
     # a run that is gone on with splits the pictures as it began, whatever is left out now
-    begun = RunFolder(out).opened() if out is not None and (resume or restarted) else {}
+    begun = RunFolder(out).split() if out is not None and (resume or restarted) else {}
     split = begun if seed is None else {**begun, "seed": seed}
     source = open_data(data, root=data_root, **split)  # type: ignore[arg-type]
     for note in source.notes:

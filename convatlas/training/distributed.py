@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from convatlas.errors import MisuseError
 from convatlas.modules.device import pick_device
 
 
@@ -31,10 +32,21 @@ class Worker:
         return self.rank == 0
 
 
+def told(name: str, otherwise: int) -> int:
+    """A number that torchrun gives its workers; MisuseError where something else stands there."""
+    text = os.environ.get(name, str(otherwise))
+    if not (text.isascii() and text.isdecimal()):
+        raise MisuseError(
+            f"the environment variable {name} should be a whole number, received {text!r}; torchrun sets it, and a run "
+            "of one worker does without"
+        )
+    return int(text)
+
+
 @contextmanager
 def joined(device: str = "auto") -> Iterator[Worker]:
     """Join torchrun's group where there is one; alone otherwise. The group ends with the block."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = told("WORLD_SIZE", 1)
     found = pick_device(device)
     if world == 1 or dist.is_initialized():
         yield (

@@ -63,7 +63,7 @@ def finish(
         "data": source.name,
         "top1": scores.top1,
         "top5": scores.top5,
-        "loss": scores.loss if math.isfinite(scores.loss) else None,
+        "loss": scores.loss if scores.loss is not None and math.isfinite(scores.loss) else None,
         "epochs": state.epoch,
         "epoch": epoch,
         "top1_last": last.get("top1"),

@@ -30,13 +30,14 @@ from convatlas.training.measure import choose
 from convatlas.training.optimizer import make, suit_classifier
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
+from convatlas.training.record import check_seed
 from convatlas.training.resuming import check_begun, check_kernels, check_same, resizer, restore, saver
 from convatlas.training.run import Json, RunFolder, check_agrees, check_free, versions
 from convatlas.training.schedule import side_at
 from convatlas.training.split import hold_out
 from convatlas.training.start import Start
 from convatlas.training.step import Stepper
-from convatlas.training.suit import preprocessing_for, suited, test_batch
+from convatlas.training.suit import check_sides, preprocessing_for, suited, test_batch
 from convatlas.training.sync_norm import synchronize_norms
 from convatlas.training.unreadable import filled, first_readable
 from convatlas.training.warm_up import warm_up
@@ -99,7 +100,9 @@ def _fit(
     if old is not None and folder is not None:
         check_agrees(folder, old, asked)
         recipe, seed = Recipe.from_dict(old["recipe"]), int(old["seed"])  # type: ignore[arg-type,call-overload]
+    check_seed(seed)
     net = suited(start.network, source)
+    check_sides(net, recipe)
     preprocessing = start.preprocessing or preprocessing_for(net, source)
     provenance = dict(start.provenance or {})
     if old is not None and folder is not None:

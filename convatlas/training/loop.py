@@ -241,6 +241,6 @@ class Loop:
         self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
         if self.average is not None and state["average"] is not None:
             self.average.model.load_state_dict(state["average"]["model"])  # type: ignore[index]
-            self.average.steps = state["average"]["steps"]  # type: ignore[index]
+            self.average.steps = int(state["average"]["steps"])  # type: ignore[index]
         self.unreadable.restore(state.get("unreadable", []))  # type: ignore[arg-type]
         self.stepper.refresh()

@@ -16,7 +16,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convatlas.training.recipe import Recipe
+from convatlas.errors import MisuseError
+from convatlas.training.fields import check_fields
+from convatlas.training.recipe import PRECISIONS, Recipe
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,16 @@ class Plan:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> Plan:
-        """The plan that a run recorded; unknown fields of a later version are left out."""
+        """The plan that a run recorded; unknown fields of a later version are left out. MisuseError on odd values."""
+        check_fields(cls, fields, "plan")
         known = {f.name for f in dataclasses.fields(cls)}
+        if fields.get("precision", "float32") not in PRECISIONS[1:]:
+            raise MisuseError(
+                f"plan: precision should be {' or '.join(PRECISIONS[1:])}, received {fields['precision']!r}"
+            )
+        for name, least in (("threads", 0), ("replicas", 1)):
+            if not least <= fields.get(name, least) <= 1024:  # type: ignore[operator]
+                raise MisuseError(f"plan: {name} should be {least} to 1024, received {fields[name]!r}")
         return cls(**{k: v for k, v in fields.items() if k in known})  # type: ignore[arg-type]
 
 

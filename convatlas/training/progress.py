@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from convatlas.errors import MisuseError
+from convatlas.training.fields import check_fields
 from convatlas.training.recipe import Recipe
 
 Json = dict[str, object]
@@ -39,8 +42,17 @@ class Progress:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> Progress:
-        """The progress that a checkpoint stored."""
-        return cls(**fields)  # type: ignore[arg-type]
+        """The progress that a checkpoint stored; MisuseError or TypeError on what is none."""
+        check_fields(cls, fields, "progress")
+        for line in typing.cast("list[Json]", fields.get("history", [])):
+            if missing := _OF_A_LINE - line.keys():
+                raise MisuseError(f"progress: a line of its history has no {', '.join(sorted(missing))}")
+            check_fields(_Line, line, "progress: a line of its history")
+        found = cls(**fields)  # type: ignore[arg-type]
+        numbers = [v for v in vars(found).values() if isinstance(v, int | float)] + found.sums[:2]
+        if len(found.sums) != 3 or not all(-1 <= n < math.inf for n in numbers):
+            raise MisuseError("progress: its numbers are not those of a run")
+        return found
 
     def scored(self, top1: float | None, recipe: Recipe) -> bool:
         """Take in the score of the epoch just over; whether it is the best so far.
@@ -72,6 +84,20 @@ class Progress:
         self.batch = 0
         self.epoch_seconds = 0.0
         self.sums = [0.0, 0.0, 0.0]
+
+
+class _Line(typing.TypedDict):
+    """What is read again of an epoch's line: `line_of` makes more."""
+
+    epoch: int
+    train_loss: float
+    train_top1: float
+    loss: float | None
+    top1: float | None
+    seconds: float
+
+
+_OF_A_LINE = frozenset(_Line.__annotations__)
 
 
 def line_of(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from convatlas.data.augmentation import Augmentation
 from convatlas.errors import MisuseError
+from convatlas.training.fields import check_fields, words
 
 OPTIMIZERS = ("sgd", "nesterov", "rmsprop", "adam", "adamw", "adadelta", "muon")
 SCHEDULES = (
@@ -106,6 +107,12 @@ class Recipe:
     checkpoint_minutes: float = field(default=5.0, metadata=_about("at most so much work is ever lost"))
 
     def __post_init__(self) -> None:
+        check_fields(Recipe, vars(self), "recipe")
+        if not isinstance(self.augmentation, Augmentation):
+            raise MisuseError(
+                f"recipe: augmentation should be an Augmentation, received {self.augmentation!r}"
+            )
+        check_fields(Augmentation, vars(self.augmentation), "augmentation")
         for name, known in (
             ("optimizer", OPTIMIZERS),
             ("schedule", SCHEDULES),
@@ -125,6 +132,12 @@ class Recipe:
             value = getattr(self, name)
             if not low <= value <= high:  # NaN fails as well
                 raise MisuseError(f"recipe: {name} must be {low:g} to {high:g}, received {value!r}")
+        if not all(0 <= m <= _BIG for m in self.milestones):
+            raise MisuseError(f"recipe: milestones must be epochs, 0 and more, received {self.milestones!r}")
+        if self.optimizer in ("adam", "adamw") and max(self.momentum, self.decay) == 1:
+            raise MisuseError(
+                f"recipe: {self.optimizer} needs a momentum and a decay below 1, received {self.momentum:g} and {self.decay:g}"
+            )
         if self.batch % self.accumulate:
             raise MisuseError(
                 f"recipe: a batch of {self.batch} cannot be computed in {self.accumulate} equal parts; "
@@ -146,15 +159,16 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> Recipe:
-        """MisuseError on a name that is no field."""
+        """MisuseError on a name that is no field, and on a value that is not of its field's type."""
         for name in fields:
             _known(name)
         values = dict(fields)
-        if "augmentation" in values:
-            values["augmentation"] = Augmentation.from_dict(
-                typing.cast("dict[str, object]", values["augmentation"])
-            )
-        if "milestones" in values:
+        pictures = values.get("augmentation", {})
+        if not isinstance(pictures, dict):
+            raise MisuseError(f"recipe: augmentation should be an object, received {pictures!r}")
+        check_fields(Augmentation, pictures, "augmentation")
+        values["augmentation"] = Augmentation.from_dict(pictures)
+        if isinstance(values.get("milestones"), list):
             values["milestones"] = tuple(typing.cast("list[float]", values["milestones"]))
         return cls(**values)  # type: ignore[arg-type]
 
@@ -188,11 +202,21 @@ def override(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     for written, text in settings.items():
         name = written.replace("-", "_").removeprefix("augmentation.")
         _known(name)
+        if name == "augmentation":
+            raise MisuseError(
+                "augmentation is set by its fields, as flip=0.5: " + ", ".join(_names(Augmentation))
+            )
         owner = Recipe if name in _names(Recipe) else Augmentation
         (own if owner is Recipe else pictures)[name] = _parse(owner, name, text)
     if pictures:
         own["augmentation"] = dataclasses.replace(recipe.augmentation, **pictures)  # type: ignore[arg-type]
     return dataclasses.replace(recipe, **own)  # type: ignore[arg-type]
+
+
+def fields_in_words() -> str:
+    """Every name that `override` takes, with the kind of its value."""
+    hints = [item for owner in (Recipe, Augmentation) for item in typing.get_type_hints(owner).items()]
+    return ", ".join(f"{name} ({words(hint)})" for name, hint in hints if name != "augmentation")
 
 
 def _names(cls: type) -> list[str]:
@@ -203,8 +227,8 @@ def _known(name: str) -> None:
     names = [*_names(Recipe), *_names(Augmentation)]
     if name not in names:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"nearest: {', '.join(near)}" if near else f"fields: {', '.join(names)}"
-        raise MisuseError(f"unknown recipe field {name!r}; {hint}")
+        hint = f"nearest: {', '.join(near)}; " if near else ""
+        raise MisuseError(f"unknown recipe field {name!r}; {hint}fields: {fields_in_words()}")
 
 
 def _parse(owner: type, name: str, text: str) -> object:

@@ -110,8 +110,8 @@ def restore(loop: Loop, folder: RunFolder, logs: Logs) -> None:
         logs.say(f"warning: {reason}; going on from the one before, {found.path.name}")
     try:
         loop.restore(found.state)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        text = str(error).splitlines()[0]
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        text = str(error).partition("\n")[0]
         raise ConvAtlasError(
             f"{found.path}: a checkpoint of another network or another version: {text}. Give another --out to train anew"
         ) from error

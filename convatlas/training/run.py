@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import subprocess
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from convatlas._version import __version__
 from convatlas.errors import ConvAtlasError, MisuseError
 from convatlas.training.checkpoint import listed, write_text
 from convatlas.training.recipe import Recipe
+from convatlas.training.record import Opened, check_record
 
 Json = dict[str, object]
 
@@ -68,18 +70,29 @@ class RunFolder:
         return self.summary.exists()
 
     def record(self) -> Json:
-        """What the run was started with; ConvAtlasError where the file is damaged."""
+        """What the run was started with; ConvAtlasError where the file is damaged, or is no network's run."""
         try:
             found = json.loads(self.recipe.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ConvAtlasError(
                 f"{self.recipe}: cannot be read ({error}); without it the run cannot be resumed. Give another --out"
             ) from error
-        if not isinstance(found, dict):
-            raise ConvAtlasError(f"{self.recipe}: should be a JSON object; give another --out")
-        return found
+        try:
+            check_record(found)
+        except MisuseError as error:
+            raise ConvAtlasError(
+                f"{self.recipe}: {error}. Restore the file, or give another --out"
+            ) from error
+        return typing.cast("Json", found)
 
-    def opened(self) -> Json:
+    def opened(self) -> Opened:
+        """How the run's data was opened; MisuseError where it was not: a source that Python made."""
+        data = typing.cast("dict[str, Opened]", self.record()["data"])
+        if not data.get("opened"):
+            raise MisuseError(f"{self.recipe}: does not say how its data was opened; name a set or a folder")
+        return data["opened"]
+
+    def split(self) -> Json:
         """How the data of a run that was started here came apart, as `open_data` takes it; empty where there is none."""
         data = self.record().get("data") if self.exists() else None
         opened = data.get("opened") if isinstance(data, dict) else None

@@ -4,13 +4,35 @@ from __future__ import annotations
 
 from convatlas.data.sets import TensorSet
 from convatlas.data.sources import DataSource
-from convatlas.define import Network, with_classes
+from convatlas.define import Network, elaborate, with_classes
 from convatlas.define.preprocessing import NAMED, Preprocessing
+from convatlas.errors import MisuseError
+from convatlas.training.recipe import Recipe
+from convatlas.training.schedule import side_at
 
 
 def suited(network: Network, source: DataSource) -> Network:
     """The network with as many classes as the data has."""
     return with_classes(network, len(source.classes))
+
+
+def check_sides(network: Network, recipe: Recipe) -> None:
+    """MisuseError where --start-size begins with pictures that the network cannot take."""
+    channels, height, width = network.input
+    side = side_at(recipe, height, 0)
+    if side == height:
+        return
+    try:
+        small = elaborate(network, (channels, side, side * width // height)).parameters
+    except MisuseError as error:
+        raise MisuseError(
+            f"--start-size {recipe.start_size} begins with a side of {side}: {error}"
+        ) from error
+    if small != elaborate(network).parameters:
+        raise MisuseError(
+            f"--start-size {recipe.start_size}: {network.name} has layers for one size of picture alone, {height}x{width}; "
+            "leave it out"
+        )
 
 
 def preprocessing_for(network: Network, source: DataSource) -> Preprocessing:

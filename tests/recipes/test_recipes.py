@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from convatlas.errors import MisuseError
 from convatlas.networks import catalogue
 from convatlas.recipes import RECIPES, default, of_paper, recipe
+from convatlas.recipes.job import train
 from convatlas.training.recipe import Recipe
 from convatlas.training.schedule import lr_factor
 
@@ -57,8 +59,33 @@ def test_shufflenet_s_rate_falls_in_a_line_from_one_half() -> None:
 
 
 def test_an_unknown_recipe_offers_the_nearest() -> None:
-    with pytest.raises(MisuseError, match="resnet-cifar"):
+    with pytest.raises(MisuseError, match="nearest: resnet-cifar") as told:
         recipe("resnet_cifar10")
+    assert all(name in str(told.value) for name in RECIPES)
+
+
+@pytest.mark.parametrize("name", ["RANK", "TORCHELASTIC_RESTART_COUNT", "WORLD_SIZE"])
+def test_a_variable_of_torchrun_that_is_no_number_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(MisuseError, match=f"{name} should be a whole number, received 'x'"):
+        train("lenet5", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_seed_that_no_generator_takes_is_told(tmp_path: Path) -> None:
+    with pytest.raises(MisuseError, match="--seed"):
+        train("lenet5", seed=10**30, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("side", "told"), [("1", "begins with a side of 4: C1"), ("24", "one size of picture alone")]
+)
+def test_a_start_size_that_the_network_cannot_take_is_told(side: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(MisuseError, match=told):
+        train("lenet5", settings={"start_size": side}, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_was_measured_for_lenet5_on_mnist_is_given_to_nothing_else() -> None:

@@ -55,8 +55,12 @@ def test_the_augmentation_is_reached_by_its_own_names() -> None:
 
 
 def test_an_unknown_field_offers_the_nearest() -> None:
-    with pytest.raises(MisuseError, match="weight_deca.*nearest: weight_decay"):
+    with pytest.raises(MisuseError, match="weight_deca.*nearest: weight_decay") as told:
         override(Recipe(), {"weight_deca": "0.1"})
+    # and all there are, with what they take: an error is where they are looked for
+    assert all(f"{name} (" in str(told.value) for name in settable())
+    assert "epochs (a whole number)" in str(told.value)
+    assert "short_side (whole numbers or nothing)" in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +72,37 @@ def test_an_unknown_field_offers_the_nearest() -> None:
         ({"batch": "10", "accumulate": "3"}, "divisor"),
         ({"schedule": "step"}, "milestones"),
         ({"deterministic": "perhaps"}, "on or off"),
+        ({"milestones": "1,nan"}, "milestones should be numbers"),
+        ({"milestones": "inf"}, "milestones should be numbers"),
+        ({"milestones": "-1"}, "milestones must be epochs"),
+        ({"augmentation": "1"}, "flip=0.5"),
+        ({"optimizer": "adam", "momentum": "1"}, "below 1"),
+        ({"optimizer": "adamw", "decay": "1"}, "below 1"),
     ],
 )
 def test_a_value_that_cannot_be_is_told(settings: dict[str, str], told: str) -> None:
     with pytest.raises(MisuseError, match=told):
         override(Recipe(), settings)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"epochs": "3"}, "epochs should be a whole number, received '3'"),
+        ({"epochs": True}, "epochs should be a whole number"),
+        ({"lr": None}, "lr should be a number"),
+        ({"name": 5}, "name should be a text"),
+        ({"milestones": 5}, "milestones should be numbers"),
+        ({"milestones": [1, "x"]}, "milestones should be numbers"),
+        ({"augmentation": [1]}, "augmentation should be an object"),
+        ({"augmentation": {"flip": "often"}}, "flip should be a number"),
+        ({"augmentation": {"area": [1]}}, "area should be numbers"),
+        ({"augmentation": {"short_side": [1, None]}}, "short_side should be whole numbers or nothing"),
+    ],
+)
+def test_a_value_of_another_type_in_a_file_is_told(fields: dict[str, object], told: str) -> None:
+    with pytest.raises(MisuseError, match=told):
+        Recipe.from_dict(fields)
 
 
 def test_the_step_schedule_of_resnet_falls_at_its_milestones() -> None:
