@@ -21,7 +21,7 @@ from convatlas.training.checkpoint import write_text
 from convatlas.training.hold import held, reserved
 from convatlas.training.logs import Logs, Talk
 from convatlas.training.record import check_seed
-from convatlas.training.report import wrong_sheet
+from convatlas.training.report import facts, wrong_sheet
 from convatlas.training.run import Json, RunFolder, check_free, versions
 
 PHOTO_SIDE = 64  # photos are brought to this size: descriptors by hand look at shape, not at detail
@@ -138,11 +138,10 @@ def _write_page(
     wrong = wrong_sheet(scores, source.test)
     write_text(folder.path / "confusion.svg", confusion)
     write_text(folder.path / "wrong.svg", wrong)
-    facts = [(key, round(value, 4) if isinstance(value, float) else value) for key, value in summary.items()]
     page = html_page(
         f"{summary['network']} on {summary['data']}: {float(str(summary['top1'])):.2%}",
         [
-            ("Result", table(("", ""), facts)),
+            ("Result", table(("", ""), facts(summary, len(source.classes)))),
             ("Confusion", confusion),
             ("Taken for something else", wrong),
             ("Made with", table(("", ""), list(record["versions"].items()))),  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convatlas.data.images import ImageError, read_image
@@ -18,6 +18,38 @@ from convatlas.training.logs import percent
 from convatlas.training.scores import Scores
 
 SHOWN = 64  # wrong pictures on the sheet, the surest mistakes first
+FIVE = 5  # guesses that top-5 looks at
+
+
+def _seconds(value: object) -> str:
+    return f"{value:,.1f} s"
+
+
+def _rate(value: object) -> str:
+    return f"{value:,.0f} images a second"
+
+
+# a key of the summary: what a person calls it, and how its value is written
+_WORDS: dict[str, tuple[str, Callable[[object], object]]] = {
+    "top1": ("top-1", percent),
+    "top5": ("top-5", percent),
+    "loss": ("cross-entropy", lambda v: "not tested" if v is None else f"{v:.4f}"),
+    "images": ("test pictures", lambda v: f"{v:,}"),
+    "wrong": ("of them wrong", lambda v: f"{v:,}"),
+    "epochs": ("epochs trained", str),
+    "epoch": ("weights of epoch", str),
+    "chosen_on": ("chosen on", str),
+    "top1_last": ("top-1 after the last epoch", percent),
+    "seconds": ("time in all", _seconds),
+    "images_per_second": ("speed of training", _rate),
+    "waiting": ("of it waiting for pictures", percent),
+    "plan": ("computed in", str),
+    "train": ("training pictures", lambda v: f"{v:,}"),
+    "test": ("test pictures", lambda v: f"{v:,}"),
+    "reading_seconds": ("of it reading", _seconds),
+    "fit_seconds": ("of it fitting", _seconds),
+    "test_images_per_second": ("speed of testing", _rate),
+}
 
 
 def curves(history: Sequence[dict[str, object]]) -> str:
@@ -84,6 +116,17 @@ def _png(dataset: Dataset, index: int) -> bytes | None:
     return out.getvalue()
 
 
+def facts(summary: dict[str, object], classes: int) -> list[tuple[str, object]]:
+    """The summary in words, with units. Of five classes and fewer the first five guesses are always right: no top-5."""
+    shown = []
+    for key, value in summary.items():
+        if isinstance(value, (dict, list)) or (key == "top5" and classes <= FIVE):
+            continue
+        label, form = _WORDS.get(key, (key, str))
+        shown.append((label, form(value)))
+    return shown
+
+
 def write(
     folder: Path,
     history: Sequence[dict[str, object]],
@@ -102,11 +145,6 @@ def write(
     }
     for name, text in figures.items():
         write_text(folder / name, text)
-    facts = [
-        (k, v if not isinstance(v, float) else round(v, 4))
-        for k, v in summary.items()
-        if not isinstance(v, (dict, list))
-    ]
     recipe = record.get("recipe", {})
     settings = [(k, json.dumps(v) if isinstance(v, (dict, list)) else v) for k, v in recipe.items()]  # type: ignore[attr-defined]
     epochs = [
@@ -125,7 +163,7 @@ def write(
     page = html_page(
         f"{summary['network']} on {summary['data']}: {percent(summary['top1'])}",
         [
-            ("Result", table(("", ""), facts)),
+            ("Result", table(("", ""), facts(summary, len(dataset.classes)))),
             ("Learning", figures["curves.svg"]),
             ("", losses(history)),
             ("", table(("epoch", "training loss", "training", "test loss", "test", "seconds"), epochs)),

@@ -28,7 +28,10 @@ _PLACES = 32
 
 
 class WarmUp(NamedTuple):
-    """Share of the training pictures right in the last epoch; root mean square of what the classifier receives."""
+    """Share of the training pictures that the head then names right; root mean square of what the classifier receives.
+
+    The share is of the cached features, without dropout: as that of an inherited head, to which it is compared.
+    """
 
     share: float
     size: float
@@ -75,7 +78,20 @@ def warm_up(
             f"head begins with {found.rows} of the old classes: training {found.share:.2%} before any step"
         )
     layers.train()
-    return WarmUp(_train(layers, last, features, labels, recipe, seed, size), size)
+    _train(layers, last, features, labels, recipe, seed, size)
+    return WarmUp(_right(layers, features, labels), size)
+
+
+@torch.no_grad()
+def _right(layers: nn.Module, features: Tensor, labels: Tensor) -> float:
+    """Share of the features that the head names right as it is used, without dropout and at every place."""
+    layers.eval()
+    right = 0
+    for some, theirs in zip(features.split(_FEW), labels.split(_FEW), strict=True):
+        logits = layers(some.float())
+        right += int((logits.argmax(1) == theirs.to(logits.device)).sum())
+    layers.train()
+    return right / max(len(labels), 1)
 
 
 @torch.no_grad()
@@ -112,8 +128,8 @@ def _train(
     recipe: Recipe,
     seed: int,
     size: float,
-) -> float:
-    """Minimize the recipe's loss of `layers` over the features; the last epoch's share right.
+) -> None:
+    """Minimize the recipe's loss of `layers` over the features.
 
     The classifier's weights take 1 / size of the step: Adam's steps are as long for any features, and a weight for
     features of 18 is 18 times smaller than one for features of 1.
@@ -132,9 +148,8 @@ def _train(
     places = features.permute(0, 2, 3, 1).flatten(0, 2) if _averaged(layers) else None
     batch = min(64, len(labels))
     steps = recipe.head_epochs * math.ceil(len(labels) / batch)
-    step, correct = 0, 0
+    step = 0
     for _ in range(recipe.head_epochs):
-        correct = 0
         for chosen in torch.randperm(len(labels), generator=generator).split(batch):
             if places is None:
                 some = features[chosen.to(features.device)].float()
@@ -146,9 +161,7 @@ def _train(
             optimizer.zero_grad()
             F.cross_entropy(logits, theirs, label_smoothing=recipe.label_smoothing).backward()
             take_step(optimizer)
-            correct += int((logits.argmax(1) == theirs).sum())
             step += 1
-    return correct / max(len(labels), 1)
 
 
 def _averaged(layers: nn.Module) -> bool:

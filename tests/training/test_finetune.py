@@ -98,6 +98,17 @@ def test_the_head_is_learned_at_any_scale_and_its_logits_stay_sane(
     assert logits.abs().max() < 16
 
 
+def test_the_share_that_is_told_is_that_of_the_head_as_it_is_used(source: DataSource) -> None:
+    # dropout and few places would have it worse than it is, and than an inherited head before any step
+    stepper = started(AVERAGED, source, 1.0)
+    found = warmed(stepper, source, dataclasses.replace(RECIPE, head_epochs=1))
+    features, labels = warming._features(stepper, pictures(source), ["conv", "norm", "relu", "pool"])
+    model = stepper.model.eval()
+    layers = nn.Sequential(*(model.get_submodule(n) for n in ("drop", "last", "relu_last", "mean")))
+    with torch.no_grad():
+        assert found.share == float((layers(features.float()).argmax(1) == labels).double().mean())
+
+
 @pytest.mark.parametrize("network", [AVERAGED, LINEAR], ids=["averaged", "linear"])
 def test_the_body_is_not_touched(network: Network, source: DataSource) -> None:
     stepper = started(network, source, 20.0)

@@ -66,6 +66,9 @@ def test_it_learns_and_writes_all_that_it_promises(
     assert {"torch", "python", "convatlas"} <= set(record["versions"])
     for name in ("curves.svg", "confusion.svg", "wrong.svg", "report.html"):
         assert (out / name).stat().st_size > 500, name
+    page = (out / "report.html").read_text()
+    assert "100.00%" in page
+    assert not [raw for raw in ("top1", "images_per_second", "chosen_on", "top-5") if raw in page]
     saved = read_weights(out / "weights.safetensors")
     assert saved.classes == ("vertical", "horizontal")
     assert saved.network == network
