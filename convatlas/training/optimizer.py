@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,10 @@ def groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
         if isinstance(module, _NORMS) or name == "bias"
     }
     rows = list(dict.fromkeys(name.partition(".")[0] for name, _ in model.named_parameters()))
+    if getattr(
+        model, "_heads", ()
+    ):  # they lie beside the rows, not behind them, and are as new as the last one
+        rows.remove("aux")
     last = _classifier(model)
     matrices = _matrices(model) if recipe.optimizer == "muon" else frozenset()
     found: dict[tuple[float, float, bool, bool], list[Tensor]] = {}
@@ -38,7 +43,8 @@ def groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
         if not parameter.requires_grad:
             continue
         spare = recipe.no_decay_on_norms_and_biases and id(parameter) in plain
-        behind = len(rows) - 1 - rows.index(name.partition(".")[0])
+        row = name.partition(".")[0]
+        behind = len(rows) - 1 - rows.index(row) if row in rows else 0
         alone = parameter is last
         matrix = id(parameter) in matrices and not alone
         key = (0.0 if spare else recipe.weight_decay, recipe.layer_decay**behind, alone, matrix)
@@ -73,7 +79,9 @@ def suit_classifier(optimizer: torch.optim.Optimizer, size: float) -> None:
     whose steps do not depend on the gradient's size, 1/20. Never longer steps than the recipe says.
     """
     size = max(size, 1.0)
-    factor = size**-2 if isinstance(optimizer, torch.optim.SGD) else 1 / size
+    factor = (
+        size**-2 if isinstance(optimizer, torch.optim.SGD | Muon) else 1 / size
+    )  # Muon's is moved as by SGD
     for group in optimizer.param_groups:
         if group["classifier"]:
             group["scale"] *= factor
@@ -154,10 +162,18 @@ class RMSProp(torch.optim.Optimizer):
                 state = self.state[p]
                 if not state:
                     state["square"] = torch.ones_like(p)
-                    state["step"] = torch.zeros_like(p)
+                    state["momentum"] = torch.zeros_like(p)
                 grad = p.grad.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else p.grad
                 state["square"].lerp_(grad.square(), 1 - group["decay"])
                 update = grad / (state["square"] + group["epsilon"]).sqrt()
-                state["step"].mul_(group["momentum"]).add_(update, alpha=group["lr"])
-                p.sub_(state["step"])
+                state["momentum"].mul_(group["momentum"]).add_(update, alpha=group["lr"])
+                p.sub_(state["momentum"])
         return result
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch has it. Older runs call the momentum "step", which torch would leave on the CPU for its name."""
+        state = {
+            number: {"momentum" if name == "step" else name: value for name, value in own.items()}
+            for number, own in state_dict["state"].items()
+        }
+        super().load_state_dict({**state_dict, "state": state})
