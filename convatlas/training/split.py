@@ -13,7 +13,7 @@ from convatlas.errors import ConvAtlasError
 def hold_out(source: DataSource, share: float, seed: int) -> tuple[DataSource, str]:
     """The source with `share` of each class's training pictures in place of the test set; and what that now is.
 
-    Stratified: of each class its share, at least one, drawn by the seed. Without a share the source as it was.
+    Stratified: of each class its share, at least one, and never all, drawn by the seed. Without a share the source as it was.
     """
     if not share:
         return source, "the test set"
@@ -26,7 +26,7 @@ def hold_out(source: DataSource, share: float, seed: int) -> tuple[DataSource, s
             raise ConvAtlasError(
                 f"{source.name}: class {source.classes[label]!r} has {len(members)} training pictures; --holdout needs two"
             )
-        count = max(1, round(share * len(members)))
+        count = min(max(1, round(share * len(members))), len(members) - 1)
         aside += members[torch.randperm(len(members), generator=generator)[:count]].tolist()
     held = set(aside)
     kept = [i for i in range(len(labels)) if i not in held]
