@@ -35,6 +35,10 @@ class Logs:
     def step(self, done: int, loss: float, accuracy: float, rate: float) -> None:
         """So many steps of the epoch are done; running means, images per second."""
 
+    def wants(self) -> bool:
+        """Whether a step should be told: reading a loss waits for the device."""
+        return False
+
     def epoch(self, line: Mapping[str, object]) -> None:
         """An epoch is over; its line of metrics."""
 
@@ -76,7 +80,7 @@ class Talk(Logs):
             self.bar.update(self.task, completed=self.base + done, note=note)
 
     def wants(self) -> bool:
-        """Whether a step should be told: some ten times a second, since reading a loss waits for the device."""
+        # some ten times a second
         now = time.monotonic()
         if self.bar is None or now - self.shown < 0.1:
             return False
@@ -120,7 +124,8 @@ class TensorBoard(Logs):
         except ImportError as error:
             raise MissingExtra("--log tensorboard", "log") from error
         self.inner, self.writer = inner, SummaryWriter(str(folder))
-        self.say, self.begin, self.step = inner.say, inner.begin, inner.step  # type: ignore[method-assign]
+        self.say, self.begin = inner.say, inner.begin  # type: ignore[method-assign]
+        self.wants, self.step = inner.wants, inner.step  # type: ignore[method-assign]
 
     def epoch(self, line: Mapping[str, object]) -> None:
         for name, value in line.items():

@@ -18,7 +18,7 @@ from convatlas.errors import ConvAtlasError
 from convatlas.training.average import Average
 from convatlas.training.checkpoint import State
 from convatlas.training.distributed import Worker, any_of, summed
-from convatlas.training.logs import Logs, Talk
+from convatlas.training.logs import Logs
 from convatlas.training.optimizer import set_lr, take_step
 from convatlas.training.progress import Progress, line_of
 from convatlas.training.recipe import Recipe
@@ -103,12 +103,14 @@ class Loop:
         for task in self.stepper.tasks:
             task.train()
         self.stepper.model.train()
-        lr = 0.0
+
+        def lr(batch: int) -> float:
+            return recipe.lr * lr_factor(recipe, state.epoch + batch / steps, state.drops)
+
         sums = torch.tensor(state.sums, dtype=torch.float64, device=self.stepper.device)
         with self.stepper.threads():
             for batch in self._timed(loader, state):
-                lr = recipe.lr * lr_factor(recipe, state.epoch + state.batch / steps, state.drops)
-                self._step(batch, lr, sums)
+                self._step(batch, lr(state.batch), sums)
                 self._between(sums)
         state.sums = sums.tolist()
         self._check(state.sums[0])
@@ -116,20 +118,19 @@ class Loop:
         total = summed(self.worker, sums).tolist()
         if not total[2]:
             raise none_readable(loader.dataset, loader.skipped)
-        self._score(total, lr)
+        self._score(total, lr(max(state.batch - 1, 0)))
 
     def _timed(self, loader: Loader, state: Progress) -> Iterator[Batch]:
         """The epoch's batches from the next on, with the time spent waiting for them noted."""
         batches = loader.batches(state.epoch, state.batch)
-        start = time.perf_counter()
+        self.charged = time.perf_counter()
         for batch in batches:
-            got = time.perf_counter()
-            state.waiting_seconds += got - start
+            state.waiting_seconds += time.perf_counter() - self.charged
             yield batch
             now = time.perf_counter()
-            state.epoch_seconds += now - start
-            state.training_seconds += now - start
-            start = now
+            state.epoch_seconds += now - self.charged
+            state.training_seconds += now - self.charged
+            self.charged = now
 
     def _step(self, batch: Batch, lr: float, sums: Tensor) -> None:
         state, recipe = self.progress, self.recipe
@@ -173,10 +174,11 @@ class Loop:
         """Between two steps: talk, save by the clock, stop if asked to."""
         now = time.perf_counter()
         state = self.progress
-        if isinstance(self.logs, Talk) and self.logs.wants():
+        if self.logs.wants():
             loss, right, count = sums.tolist()
             done = max(count, 1.0)
-            self.logs.step(state.batch, loss / done, right / done, count / max(state.epoch_seconds, 1e-9))
+            seconds = state.epoch_seconds + time.perf_counter() - self.charged
+            self.logs.step(state.batch, loss / done, right / done, count / max(seconds, 1e-9))
         asked = bool(self.stop.number)
         if self.worker.world > 1:  # all stop at the same step, or some would wait for the others for ever
             asked = any_of(self.worker, asked)

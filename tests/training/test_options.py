@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -14,10 +16,11 @@ from torch import Tensor, nn
 from convatlas.data.sources import DataSource
 from convatlas.define import BatchNorm, Conv, Flatten, GlobalAvgPool, Linear, Network, ReLU, Sequential
 from convatlas.define.preprocessing import NAMED
-from convatlas.errors import MissingExtra
+from convatlas.errors import MissingExtra, MisuseError
 from convatlas.modules import build
 from convatlas.training.fit import fit
 from convatlas.training.logs import Logs, TensorBoard
+from convatlas.training.loop import Interrupted
 from convatlas.training.plan import Plan
 from convatlas.training.recipe import Recipe
 from convatlas.training.start import Start
@@ -142,3 +145,44 @@ def test_tensorboard_that_is_not_installed_names_the_extra(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtra, match=r"convatlas\[log\]"):
         TensorBoard(Logs(), tmp_path)
+
+
+class Watch(Logs):
+    """Wants to know of every step; asks the run to end in one of them."""
+
+    def __init__(self, end_at: int = 0) -> None:
+        self.end_at, self.seen, self.began = end_at, list[tuple[int, float, float]](), 0.0
+
+    def begin(self, epoch: int, epochs: int, steps: int, done: int) -> None:
+        self.began = time.perf_counter()
+
+    def wants(self) -> bool:
+        return True
+
+    def step(self, done: int, loss: float, accuracy: float, rate: float) -> None:
+        self.seen.append((done, rate, time.perf_counter() - self.began))
+        if len(self.seen) == self.end_at:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("board", [False, True])
+def test_steps_are_told_at_the_rate_that_they_have(source: DataSource, tmp_path: Path, board: bool) -> None:
+    """Under TensorBoard as well; not at 128,000,000,000 images a second, as of a first step that took no time."""
+    watch = Watch()
+    if board:
+        pytest.importorskip("tensorboard", reason="needs the extra 'log'")
+    fit(ANY_SIZE, source, RECIPE, seed=0, logs=TensorBoard(watch, tmp_path) if board else watch)
+    assert [done for done, _, _ in watch.seen] == [1, 2, 3] * 2
+    for done, rate, seconds in watch.seen:
+        assert rate * seconds >= 32 * done > 0  # the loop's time lies within ours
+    assert watch.seen[0][1] < 1e9
+
+
+def test_a_run_that_ended_with_its_epoch_logs_the_rate_of_the_last_step(
+    source: DataSource, tmp_path: Path
+) -> None:
+    whole = fit(ANY_SIZE, source, RECIPE, seed=0)
+    with pytest.raises(Interrupted):
+        fit(ANY_SIZE, source, RECIPE, out=tmp_path, seed=0, logs=Watch(end_at=3))
+    outcome = fit(ANY_SIZE, source, RECIPE, out=tmp_path, seed=0, resume=True)
+    assert [line["lr"] for line in outcome.history] == [line["lr"] for line in whole.history]
