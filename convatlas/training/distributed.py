@@ -6,16 +6,17 @@ Under torchrun `convatlas train` joins the group by itself: gloo on CPUs, nccl o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from convatlas.errors import MisuseError
 from convatlas.modules.device import pick_device
+from convatlas.training.plan import drops
 
 
 @dataclass(frozen=True)
@@ -98,18 +99,25 @@ def any_of(worker: Worker, flag: bool) -> bool:
     return bool(told)
 
 
-def summed(worker: Worker, sums: torch.Tensor) -> torch.Tensor:
+def summed(worker: Worker, sums: Tensor) -> Tensor:
     """The sum over workers."""
     if worker.world > 1:
         dist.all_reduce(sums)
     return sums
 
 
-def same(worker: Worker, model: nn.Module) -> None:
+def mean_of(worker: Worker, value: float) -> float:
+    """The mean over workers."""
+    if worker.world == 1:
+        return value
+    return float(summed(worker, torch.tensor(float(value), device=worker.device))) / worker.world
+
+
+def same(worker: Worker, values: Iterable[Tensor]) -> None:
     """Give all workers the values of worker 0."""
     if worker.world > 1:
-        for values in model.state_dict().values():
-            dist.broadcast(values, src=0)
+        for tensor in values:
+            dist.broadcast(tensor, src=0)
 
 
 def wrap(task: nn.Module, worker: Worker) -> nn.Module:
@@ -117,4 +125,7 @@ def wrap(task: nn.Module, worker: Worker) -> nn.Module:
     if worker.world == 1:
         return task
     ids = [worker.device.index] if worker.device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(task, device_ids=ids, gradient_as_bucket_view=True)
+    # a block that one worker drops has no gradient there, and the others would wait for it
+    return nn.parallel.DistributedDataParallel(
+        task, device_ids=ids, gradient_as_bucket_view=True, find_unused_parameters=drops(task)
+    )

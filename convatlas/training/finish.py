@@ -40,12 +40,13 @@ def finish(
     """Score the kept weights in float32 on the test set, and write the summary, the pictures and the page."""
     stepper, state, source = loop.stepper, loop.progress, best.source
     model = stepper.model
-    kept = best.state()
+    # worker 0 alone keeps weights; the others hold those of the last step, or would read a file while it is written
+    kept = best.state() if loop.worker.first else None
     if kept is None and loop.average is not None:
         kept = loop.average.model.state_dict()
     if kept is not None:
         model.load_state_dict(kept)
-    same(loop.worker, model)  # worker 0 alone keeps
+    same(loop.worker, model.state_dict().values())
     plain = Stepper(
         model,
         loop.recipe,

@@ -139,6 +139,10 @@ def _fit(
         raise MisuseError(
             f"a batch of {recipe.batch} cannot be shared by {worker.world} workers; --batch needs a multiple"
         )
+    if recipe.replicas > 1 and worker.world > 1:
+        raise MisuseError(
+            f"replicas={recipe.replicas} in {worker.world} workers: each worker is a replica already; --replicas 1"
+        )
 
     def scored(part: Dataset) -> Loader:
         return Loader(
@@ -240,7 +244,7 @@ def _warm(
     )  # fmt: skip
     share, size = warm_up(loop.stepper, loader, head, loop.recipe, loop.seed, logs, old)
     # workers computed the same, but for the rounding of what threads add up
-    same(loop.worker, loop.stepper.model)
+    same(loop.worker, loop.stepper.model.state_dict().values())
     suit_classifier(loop.optimizer, float(agree(loop.worker, size)))  # type: ignore[arg-type]
     seconds = time.perf_counter() - began
     logs.say(

@@ -17,7 +17,7 @@ from convatlas.data.loader import Batch, Loader
 from convatlas.errors import ConvAtlasError
 from convatlas.training.average import Average
 from convatlas.training.checkpoint import State
-from convatlas.training.distributed import Worker, any_of, summed
+from convatlas.training.distributed import Worker, any_of, mean_of, same, summed
 from convatlas.training.logs import Logs
 from convatlas.training.optimizer import set_lr, take_step
 from convatlas.training.progress import Progress, line_of
@@ -135,18 +135,20 @@ class Loop:
     def _step(self, batch: Batch, lr: float, sums: Tensor) -> None:
         state, recipe = self.progress, self.recipe
         state.batch += 1
-        if not len(batch.images):
+        # of a worker: the same for all, and one without pictures takes part all the same
+        share = mean_of(self.worker, len(batch.images))
+        if not share:
             return
         # two pictures in every part that is computed alone
         parts = recipe.accumulate * self.stepper.plan.replicas
         batch = filled(batch, min(2 * parts, recipe.batch // self.worker.world))
         set_lr(self.optimizer, lr)
         moment = Moment(self.seed + (self.worker.rank << 32), state.epoch, state.batch)
-        loss, correct = self.stepper.gradients(batch.images, batch.labels, moment)
+        loss, correct = self.stepper.gradients(batch.images, batch.labels, moment, share)
         sums[:2] += torch.stack([loss.double(), correct.double()])
         sums[2] += len(batch.images)  # no copy to a GPU: its queue would wait for that
         state.step += 1
-        state.images += len(batch.images) * self.worker.world
+        state.images += round(share * self.worker.world)
         if loss.device.type == "cpu" or state.step % _CHECK_EVERY == 0:
             self._check(float(sums[0]))
         if recipe.clip:
@@ -208,6 +210,7 @@ class Loop:
         """The end of an epoch: evaluate, write down, save, turn the page."""
         state = self.progress
         model = self.stepper.evaluated if self.average is None else self.average.model
+        same(self.worker, model.buffers())  # batch norm's statistics are each worker's own until then
         scores = evaluate(self.stepper, self.test, self.classes, model)
         self.unreadable.take_of(self.test, "test", self.logs)
         self._tick()

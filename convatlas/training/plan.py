@@ -107,11 +107,18 @@ def candidates(model: nn.Module, recipe: Recipe, device: torch.device, batch: in
         precisions = [recipe.precision]
     layouts = {"auto": [False, True], "on": [True], "off": [False]}[recipe.channels_last]
     compiled = {"auto": [False, True], "on": [True], "off": [False]}[recipe.compile]
+    if device.type != "cpu" and recipe.replicas > 1:
+        raise MisuseError(
+            f"replicas={recipe.replicas}: they share the cores of a CPU, and {device} computes; --replicas 1"
+        )
     if device.type == "cuda":
         return _on_gpu(model, recipe, precisions, layouts, compiled)
     if device.type != "cpu":
         return [Plan(p, c, compile=k, threads=0) for p in precisions for c in layouts for k in compiled]
     plans = [Plan(precisions[0], layouts[0], compile=compiled[0], threads=threads)]
+    if recipe.replicas > 1:
+        _check_replicas(model, recipe)
+        plans = [dataclasses.replace(plans[0], replicas=recipe.replicas, threads=1)]
     splits = [1] if recipe.deterministic and draws(model) else _splits(recipe, threads, batch)
     convolutions = sum(isinstance(m, nn.Conv2d) for m in model.modules())
     # a thin first layer alone, as every photo network has, decides nothing
@@ -169,9 +176,23 @@ def fixed(model: nn.Module, recipe: Recipe, device: torch.device, batch: int) ->
     )
 
 
+def _check_replicas(model: nn.Module, recipe: Recipe) -> None:
+    """Replicas that were asked for are had, or it is said why not."""
+    asked, part = recipe.replicas, recipe.batch // recipe.accumulate
+    if recipe.deterministic and draws(model):
+        raise MisuseError(
+            f"replicas={asked}, deterministic: this network draws random numbers (dropout, dropped blocks), which threads "
+            "take in any order; --replicas 1, or without --deterministic"
+        )
+    if part < asked:
+        raise MisuseError(f"replicas={asked} of a batch of {part}: each needs a picture; --replicas {part}")
+
+
 def _splits(recipe: Recipe, threads: int, batch: int) -> list[int]:
     if recipe.replicas:
         return [recipe.replicas]
+    if _several():  # each is one already
+        return [1]
     part = batch // recipe.accumulate
     # batch norm sees a replica's part alone, as under DistributedDataParallel: at least 32 pictures
     return [1, threads] if threads > 1 and part % threads == 0 and part // threads >= 32 else [1]
@@ -183,15 +204,21 @@ def recordable(model: nn.Module, recipe: Recipe) -> bool:
     Not where Python draws which blocks to drop (a graph would drop the same ones for ever), where a batch comes in
     several parts (their gradients add up), nor where workers talk to each other on the way.
     """
-    several = torch.distributed.is_available() and torch.distributed.is_initialized()
-    drops = any(getattr(m, "survival", 1.0) < 1.0 for m in model.modules())
-    return recipe.accumulate == 1 and not several and not drops
+    return recipe.accumulate == 1 and not _several() and not drops(model)
+
+
+def drops(model: nn.Module) -> bool:
+    """Whether a step may leave out a block (stochastic depth)."""
+    return any(getattr(m, "survival", 1.0) < 1.0 for m in model.modules())
 
 
 def draws(model: nn.Module) -> bool:
     """Whether the forward pass draws random numbers, which threads would take in any order."""
     from torch.nn.modules.dropout import _DropoutNd
 
-    return any(
-        (isinstance(m, _DropoutNd) and m.p > 0) or getattr(m, "survival", 1.0) < 1.0 for m in model.modules()
-    )
+    return drops(model) or any(isinstance(m, _DropoutNd) and m.p > 0 for m in model.modules())
+
+
+def _several() -> bool:
+    """Whether this is one of several workers."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()

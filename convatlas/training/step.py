@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -43,13 +43,24 @@ class Task(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor) -> Result:
         """(mean loss, number right) of float images (N, C, H, W)."""
+        if not len(images):
+            return self._nothing(images), labels.new_zeros(())
+        logits, aux = self._outputs(images)
+        return loss_of(logits, aux, labels, self.recipe), right(logits.detach(), labels)
+
+    def _outputs(self, images: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         if self.heads:
-            logits, aux = self.network.forward_with_aux(images)  # type: ignore[operator]
-        else:
-            logits, aux = self.network(images), ()
-        return loss_of(logits, aux, labels, self.recipe), right(logits.detach(), labels)
+            return self.network.forward_with_aux(images)  # type: ignore[operator]
+        return self.network(images), ()
+
+    def _nothing(self, images: Tensor) -> Tensor:
+        """A loss of 0 with gradients of 0: of a worker without pictures, for whose gradients the others wait."""
+        if self.recipe.sync_batchnorm:  # they wait in every batch norm too, on the way there and back
+            logits, aux = self._outputs(images)
+            return sum((head.sum() for head in aux), logits.sum())
+        return torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum() * 0
 
 
 class Stepper:
@@ -110,11 +121,14 @@ class Stepper:
             self.pool.shutdown()
         self.captured = None
 
-    def gradients(self, images: Tensor, labels: Tensor, moment: Moment) -> Result:
+    def gradients(self, images: Tensor, labels: Tensor, moment: Moment, whole: float | None = None) -> Result:
         """Leave the batch's mean gradient in `.grad`; (summed loss, number right), on the device.
 
-        images: uint8 (N, C, H, W). Every random number is a function of the moment, in each replica its own.
+        images: uint8 (N, C, H, W). whole: how many the gradient is a mean of, these by default; workers, whose gradients
+        are averaged, give the mean of their shares. Every random number is a function of the moment, in each replica its
+        own.
         """
+        whole = len(images) if whole is None else whole
         torch.default_generator.manual_seed(mix(moment.seed, moment.epoch, moment.batch, 7) >> 1)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(mix(moment.seed, moment.epoch, moment.batch, 7) >> 1)
@@ -122,20 +136,21 @@ class Stepper:
             for p in own:
                 p.grad = None
         parts = self.recipe.accumulate
-        if len(images) < parts * len(self.tasks):
+        if whole < parts * len(self.tasks):
             parts = 1
         total: Result | None = None
+        # as many as asked for, in all workers: chunk may give fewer
         pieces = zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True)
         for number, (some, theirs) in enumerate(pieces):
             last = number == parts - 1
-            found = self._part(some, theirs, moment, number, len(images), last=last)
+            found = self._part(some, theirs, moment, number, whole, last=last)
             total = found if total is None else (total[0] + found[0], total[1] + found[1])
         assert total is not None
-        self._join()
+        self._join(len(self.tasks) if len(images) >= len(self.tasks) else 1)
         return total
 
     def _part(
-        self, images: Tensor, labels: Tensor, moment: Moment, part: int, whole: int, *, last: bool
+        self, images: Tensor, labels: Tensor, moment: Moment, part: int, whole: float, *, last: bool
     ) -> Result:
         if self.pool is None or len(images) < len(self.tasks):
             return self._one(0, images, labels, moment, part, whole, last)
@@ -150,16 +165,19 @@ class Stepper:
         return sum(f[0] for f in found), sum(f[1] for f in found)  # type: ignore[return-value]
 
     def _one(
-        self, replica: int, images: Tensor, labels: Tensor, moment: Moment, part: int, whole: int, last: bool
-    ) -> Result:
+        self, replica: int, images: Tensor, labels: Tensor, moment: Moment, part: int, whole: float, last: bool
+    ) -> Result:  # fmt: skip
         task = self.tasks[replica]
         generator = batch_generator(
             mix(moment.seed, part, replica), moment.epoch, moment.batch, self.device, self.generators[replica]
         )
-        inputs, targets = augment(
-            images, labels, self.recipe.augmentation, generator, self.preprocessing, self.classes,
-            out=self._memory(replica, images),
-        )  # fmt: skip
+        if len(images):
+            inputs, targets = augment(
+                images, labels, self.recipe.augmentation, generator, self.preprocessing, self.classes,
+                out=self._memory(replica, images),
+            )  # fmt: skip
+        else:
+            inputs, targets = images.float(), labels
         quiet = nullcontext() if last else getattr(task, "no_sync", nullcontext)()
         with quiet:
             loss, correct = self._recorded(inputs, targets) or self._learn(
@@ -219,20 +237,25 @@ class Stepper:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.precision == "bf16")
 
     @torch.no_grad()
-    def _join(self) -> None:
-        """Add the replicas' gradients to the model's, in a fixed order, and average their statistics."""
+    def _join(self, count: int) -> None:
+        """Add the gradients of the replicas to the model's, in a fixed order, and average their statistics.
+
+        count: how many of them the batch reached.
+        """
         if self.pool is None:
             return
-        mine: list[Tensor] = [*self.parameters[0]]
-        for own in self.parameters[1:]:
-            pairs = [(p, q) for p, q in zip(mine, own, strict=True) if q.grad is not None]
-            torch._foreach_add_([p.grad for p, _ in pairs], [q.grad for _, q in pairs])  # type: ignore[misc]
+        for own in self.parameters[1:count]:
+            pairs = [(p, q) for p, q in zip(self.parameters[0], own, strict=True) if q.grad is not None]
+            both = [(p.grad, q.grad) for p, q in pairs if p.grad is not None]
+            torch._foreach_add_([p for p, _ in both], [q for _, q in both])  # type: ignore[misc]
+            for p, q in pairs:
+                if p.grad is None:  # of a block that the first one dropped
+                    p.grad = q.grad
         if self.buffers[0]:
-            for statistics in self.buffers[1:]:
+            for statistics in self.buffers[1:count]:
                 torch._foreach_add_(self.buffers[0], statistics)
-            torch._foreach_div_(self.buffers[0], len(self.buffers))
-            for statistics in self.buffers[1:]:
-                torch._foreach_copy_(statistics, self.buffers[0])
+            torch._foreach_div_(self.buffers[0], count)
+        self.refresh()
 
     @torch.no_grad()
     def refresh(self) -> None:

@@ -15,6 +15,7 @@ import torch
 from convatlas.training.run import next_folder
 
 WORKER = Path(__file__).with_name("gloo_worker.py")
+SHARES = Path(__file__).with_name("shares_worker.py")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -67,6 +68,35 @@ def test_synchronized_batch_norm_is_that_of_the_joint_batch(tmp_path: Path) -> N
     for key, value in one.items():  # type: ignore[attr-defined]
         torch.testing.assert_close(joint[key], value, atol=1e-6, rtol=1e-6)  # type: ignore[index]
     assert float((apart["norm.running_var"] - one["norm.running_var"]).abs().max()) > 1e-5  # type: ignore[index]
+
+
+@pytest.mark.slow
+def test_workers_whose_shares_differ_train_as_one_and_score_the_same_weights(tmp_path: Path) -> None:
+    """Blocks that one of them drops, statistics of its own, no pictures, fewer of them than parts: nobody waits for ever."""
+    found = {}
+    for world in (1, 2):
+        port, out = free_port(), tmp_path / f"{world}"
+        workers = [
+            subprocess.Popen(
+                [sys.executable, str(SHARES), str(out)], env=environment(rank, world, "127.0.0.1", port)
+            )
+            for rank in range(world)
+        ]
+        try:
+            assert [w.wait(timeout=240) for w in workers] == [0] * world
+        finally:
+            for worker in workers:
+                worker.kill()
+        for rank in range(world):
+            found[world, rank] = torch.load(out.with_suffix(f".{rank}"), weights_only=True)
+    assert all("2 workers" in found[2, rank].pop("refused") for rank in range(2))
+    for case, first in found[2, 0].items():
+        assert first["loss"] == pytest.approx(first["last"], rel=1e-6), case
+        for key, value in first["model"].items():
+            assert torch.equal(found[2, 1][case]["model"][key], value), (case, key)
+            if case in {"empty", "joint", "parts"}:
+                alone = found[1, 0][case]["model"][key]
+                torch.testing.assert_close(value, alone, atol=1e-6, rtol=1e-6, check_dtype=False)
 
 
 @pytest.fixture

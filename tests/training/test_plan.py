@@ -204,7 +204,7 @@ class FakeGpu(Stepper):
 
     room = 100
 
-    def gradients(self, images: torch.Tensor, labels: torch.Tensor, moment: Moment):  # type: ignore[no-untyped-def]
+    def gradients(self, images: torch.Tensor, labels: torch.Tensor, moment: Moment):  # type: ignore[no-untyped-def,override]
         if self.plan.precision == "float32" and len(images) > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return torch.zeros(()), torch.zeros(())
