@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -68,7 +69,7 @@ def fit(
         try:
             # a folder chosen as the next free one may be another in each worker
             out = agree(worker, out)  # type: ignore[assignment]
-            with held(out if worker.first else None):
+            with held(out if worker.first else None), _as_it_was():
                 return _fit(start, source, recipe, out, seed, resume, asked or {}, quiet, worker)
         except RuntimeError as error:
             if worker.world > 1 and ("Connection" in str(error) or isinstance(error, dist.DistError)):
@@ -79,6 +80,22 @@ def fit(
             raise
         finally:
             quiet.close()
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """What a run sets for the whole process comes back: it is the caller's."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warning = torch.is_deterministic_algorithms_warn_only_enabled()
+    tuned, threads = torch.backends.cudnn.benchmark, torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.are_deterministic_algorithms_enabled():  # only then: the call imports torch's compiler
+            torch.use_deterministic_algorithms(deterministic, warn_only=warning)
+        torch.backends.cudnn.benchmark = tuned
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 def _fit(
