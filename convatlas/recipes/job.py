@@ -64,6 +64,8 @@ def train(
     for note in source.notes:
         talk.say(note)
     start = _start(definition, source, weights, chosen)
+    for note in start.notes:
+        talk.say(f"{weights}: {note}")
     asked = _asked(chosen, settings or {}, network, weights, seed)
     with reserved(Path("runs"), network, data, out) as out:
         outcome = fit(

@@ -55,9 +55,9 @@ def begin(definition: Network, source: DataSource, weights: str, recipe: Recipe)
     preprocessing = found.preprocessing if fits else found.preprocessing.with_size(height, width)
     provenance = {"from": Path(weights).name, "from_source": found.source}
     if same:
-        return Start(changed, model, preprocessing, provenance)
+        return Start(changed, model, preprocessing, provenance, notes=found.notes)
     old = {k.rpartition(".")[2]: v for k, v in found.state_dict.items() if k.startswith(f"{row}.")}
-    return Start(changed, model, preprocessing, provenance, head_of(changed), old)
+    return Start(changed, model, preprocessing, provenance, head_of(changed), old, found.notes)
 
 
 def _file(weights: str, definition: Network) -> str:

@@ -15,7 +15,8 @@ from convatlas.define.preprocessing import Preprocessing
 class Start:
     """A network; fine-tuning brings a model, the preprocessing of its weights, and the row where the head begins.
 
-    old: the values ("weight", "bias") of the classifier that the weights came with.
+    old: the values ("weight", "bias") of the classifier that the weights came with. notes: sentences for the user, what
+    was assumed of the weights.
     """
 
     network: Network
@@ -24,3 +25,4 @@ class Start:
     provenance: Mapping[str, object] | None = None
     head: str | None = None
     old: Mapping[str, Tensor] | None = None
+    notes: tuple[str, ...] = ()

@@ -157,6 +157,21 @@ def test_predict_takes_folders_globs_and_lists_and_counts_what_it_could_not_read
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
+def test_what_is_assumed_of_weights_is_told_where_they_are_trained_on(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import save_file
+
+    from convatlas.modules import build
+    from convatlas.networks import catalogue
+
+    plain = tmp_path / "plain.safetensors"
+    save_file(build(catalogue.network("lenet5")).state_dict(), plain)
+    command = ["train", "lenet5", "--data", str(photos), "--weights", str(plain), "--epochs", "1"]
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    assert f"{plain}: no preprocessing in it: " in capsys.readouterr().err
+
+
 def test_nothing_to_predict_is_told(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

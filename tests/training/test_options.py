@@ -186,3 +186,20 @@ def test_a_run_that_ended_with_its_epoch_logs_the_rate_of_the_last_step(
         fit(ANY_SIZE, source, RECIPE, out=tmp_path, seed=0, logs=Watch(end_at=3))
     outcome = fit(ANY_SIZE, source, RECIPE, out=tmp_path, seed=0, resume=True)
     assert [line["lr"] for line in outcome.history] == [line["lr"] for line in whole.history]
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_what_a_run_sets_for_the_process_comes_back(source: DataSource, good: bool) -> None:
+    before = torch.get_num_threads()
+    recipe = RECIPE if good else dataclasses.replace(RECIPE, replicas=RECIPE.batch + 1)
+    torch.set_num_threads(before + 1)
+    try:
+        if good:
+            fit(ANY_SIZE, source, recipe)
+        else:
+            with pytest.raises(MisuseError):
+                fit(ANY_SIZE, source, recipe)
+        assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
