@@ -97,7 +97,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         # unbuffered, and no Path for it: a third faster
         with open(os.fspath(path), "rb", buffering=0, opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError("not a regular file, but a pipe or a device")
+                raise OSError("a pipe or a device, not a file")
             return file.read()
     except ValueError as error:  # a name that no file can have
         raise OSError(str(error)) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import http.client
 import os
-import stat
 import sys
 import time
 import urllib.error
@@ -13,7 +12,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from convatlas.data.images import ImageError
+from convatlas.data.images import ImageError, read_file
 from convatlas.errors import MisuseError
 
 SUFFIXES = frozenset(
@@ -21,9 +20,8 @@ SUFFIXES = frozenset(
 )
 _MOST_BYTES = 64 << 20  # of a picture from the network
 _TIMEOUT = 20.0  # seconds without a byte
-_LONGEST = (
-    120.0  # seconds for a whole picture: a server that sends a byte now and then would hold all others up
-)
+# seconds for a whole picture: a server that sends a byte now and then would hold all others up
+_LONGEST = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,9 @@ class Picture:
         if self.distant:
             return _fetch(self.name)
         try:
-            with open(self.name, "rb", buffering=0, opener=_without_waiting) as file:
-                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise ImageError(self.name, "a pipe or a device, not a file; what is piped is named -")
-                return file.readall()
-        except (OSError, ValueError) as error:  # ValueError: a NUL in it
-            raise ImageError(self.name, getattr(error, "strerror", None) or str(error)) from None
+            return read_file(self.name)
+        except OSError as error:
+            raise ImageError(self.name, error.strerror or str(error)) from None
 
 
 def pictures(paths: Iterable[str]) -> list[Picture]:
@@ -87,11 +82,6 @@ def _expand(path: str) -> Iterator[Picture]:
 def _in_folder(folder: str) -> Iterator[str]:
     for here, _, files in os.walk(folder):
         yield from (os.path.join(here, f) for f in files if os.path.splitext(f)[1].lower() in SUFFIXES)  # noqa: PTH118, PTH122
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a named pipe without waiting for one who writes into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _piped(data: bytes) -> Iterator[Picture]:

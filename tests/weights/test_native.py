@@ -157,3 +157,12 @@ def test_preprocessing_of_other_channels_than_the_network_s_is_misuse(
     ):
         open_classifier(path)
     assert open_classifier(path, preprocess=right).preprocessing == named(right)
+
+
+def test_a_folder_whose_name_is_no_utf8_does_not_spoil_the_file(tmp_path: Path) -> None:
+    name = b"zo\xeb".decode("utf-8", "surrogateescape")
+    path = save_weights(
+        tmp_path / "w.safetensors", build(NETWORK).state_dict(), network=NETWORK, preprocessing=named("caffe"),
+        provenance={"data": name},
+    )  # fmt: skip
+    assert read_header(path).provenance["data"] == "zo?"
