@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convatlas.define import Network
 from convatlas.define.edits import classifier
 from convatlas.training.muon import Muon
+from convatlas.training.plan import drops
 from convatlas.training.recipe import Recipe
 
 # where torch._compile._disable_dynamo looks
@@ -92,7 +93,8 @@ def make(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     spare_the_compiler()
     params = groups(model, recipe)
     # one kernel for all parameters instead of several a tensor; torch has it for CPU and CUDA
-    fused = next(model.parameters()).device.type in {"cpu", "cuda"}
+    # but not for SGD where blocks are dropped: its fused step fails where some weights have momentum and others none yet
+    fused = next(model.parameters()).device.type in {"cpu", "cuda"} and not drops(model)
     betas = (recipe.momentum, recipe.decay)
     match recipe.optimizer:
         case "sgd" | "nesterov":

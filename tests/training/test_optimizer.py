@@ -112,3 +112,15 @@ def test_a_classifier_of_large_features_moves_the_logits_as_of_small_ones(name: 
         take_step(optimizer)
         moved.append(size * weight.detach().clone())
     torch.testing.assert_close(moved[1], moved[0])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_block_that_was_dropped_at_first_learns_later(name: str) -> None:
+    model = build(catalogue.network("resnet110_stochastic_depth"), init=False)
+    optimizer = make(model, Recipe(optimizer=name))
+    first, last = (list(model.parameters())[at] for at in (0, -1))
+    before = first.detach().clone()
+    for p in (last, first):
+        p.grad = torch.ones_like(p)
+        take_step(optimizer)
+    assert not torch.equal(first, before)
