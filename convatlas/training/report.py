@@ -84,14 +84,17 @@ def _series(
 
 
 def wrong_sheet(scores: Scores, dataset: Dataset) -> str:
-    """The pictures that were taken for something else, with what they are and what they were taken for."""
+    """The pictures that were taken for something else: what they are, and how surely they were taken for what.
+
+    The number comes first, since a long name is cut.
+    """
     chosen = sorted(scores.wrong, key=lambda w: -w[2])[:SHOWN]
     pictures = []
     for index, guess, sure in chosen:
         data = _png(dataset, index)
         if data is not None:
             true = dataset.classes[int(dataset.labels[index])]
-            pictures.append((data, f"{true}\ntaken for {dataset.classes[guess]} ({sure:.0%})"))
+            pictures.append((data, f"{true}\n{sure:.0%} {dataset.classes[guess]}"))
     some = f", the {len(pictures)} surest" if len(pictures) < len(scores.wrong) else ""
     return contact_sheet(
         pictures, title=f"{len(scores.wrong)} of {scores.images} test pictures taken for something else{some}"
