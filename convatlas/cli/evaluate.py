@@ -190,7 +190,10 @@ def _text(report: Report, *, per_class: bool) -> str:
         f"{' + '.join(report.networks)} on {report.data}",
         f"  protocol  {report.protocol}",
         f"  top-1     {scores.top1:.2%}  ({scores.top1_count} of {scores.images})",
-        f"  top-5     {scores.top5:.2%}  ({scores.top5_count} of {scores.images})",
+    ]
+    if scores.five_say:
+        lines.append(f"  top-5     {scores.top5:.2%}  ({scores.top5_count} of {scores.images})")
+    lines += [
         f"  {report.seconds:.1f} s, {report.images_per_second:.0f} images per second",
     ]
     if report.skipped:

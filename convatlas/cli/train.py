@@ -27,6 +27,8 @@ _NOT_FLAGS = {"name", "source", "augmentation", "batch", "precision", "epochs"}
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options: the shared ones, then one for each field of a recipe."""
+    from convatlas.data.augmentation import Augmentation
+    from convatlas.recipes import RECIPES
     from convatlas.training.recipe import Recipe
 
     options.network(parser)
@@ -50,11 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log", choices=["tensorboard"], help="event files beside the metrics")
     options.as_json(parser, "print the summary as JSON")
+    pictures = ", ".join(field.name for field in dataclasses.fields(Augmentation))
     group = parser.add_argument_group(
-        "the recipe", "every field can be changed; --set reaches those of the augmentation"
+        "the recipe", f"every field can be changed; --set reaches those of the augmentation: {pictures}"
     )
     group.add_argument(
-        "--recipe", metavar="NAME", help="a recipe by name (default: the one for this network and data)"
+        "--recipe", metavar="NAME", help=f"the default is the one for this network and data; {', '.join(RECIPES)}"
     )
     group.add_argument(
         "--set",

@@ -17,7 +17,8 @@ def report_page(reports: Sequence[Report]) -> str:
 
 def _section(report: Report) -> str:
     scores = report.scores
-    found = f"{report.data}: top-1 {scores.top1:.2%}, top-5 {scores.top5:.2%} of {scores.images} pictures; {report.protocol}."
+    five = f", top-5 {scores.top5:.2%}" if scores.five_say else ""
+    found = f"{report.data}: top-1 {scores.top1:.2%}{five} of {scores.images} pictures; {report.protocol}."
     rows = [
         (
             row["class"],

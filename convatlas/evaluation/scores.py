@@ -24,6 +24,11 @@ class Scores:
         return self.top1_count / max(self.images, 1)
 
     @property
+    def five_say(self) -> bool:
+        """Whether the first five guesses say anything: of five classes and fewer they are always right."""
+        return len(self.classes) > 5
+
+    @property
     def top5(self) -> float:
         """Share of pictures whose class is among the five first guesses."""
         return self.top5_count / max(self.images, 1)

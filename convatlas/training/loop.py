@@ -135,13 +135,13 @@ class Loop:
     def _step(self, batch: Batch, lr: float, sums: Tensor) -> None:
         state, recipe = self.progress, self.recipe
         state.batch += 1
+        # two pictures in every part that is computed alone
+        parts = recipe.accumulate * self.stepper.plan.replicas
+        batch = filled(batch, min(2 * parts, recipe.batch // self.worker.world))
         # of a worker: the same for all, and one without pictures takes part all the same
         share = mean_of(self.worker, len(batch.images))
         if not share:
             return
-        # two pictures in every part that is computed alone
-        parts = recipe.accumulate * self.stepper.plan.replicas
-        batch = filled(batch, min(2 * parts, recipe.batch // self.worker.world))
         set_lr(self.optimizer, lr)
         moment = Moment(self.seed + (self.worker.rank << 32), state.epoch, state.batch)
         loss, correct = self.stepper.gradients(batch.images, batch.labels, moment, share)

@@ -187,6 +187,10 @@ def test_a_reader_who_goes_away_is_no_error() -> None:
     assert done.stderr == ""
 
 
+# what a shell starts in the background does not hear Ctrl-C, and this very test may run there
+_HEARS = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 def test_ctrl_c_ends_a_real_process_with_130(tmp_path: Path) -> None:
     # the shell gives Ctrl-C to whoever runs: here a command that sleeps
@@ -194,7 +198,7 @@ def test_ctrl_c_ends_a_real_process_with_130(tmp_path: Path) -> None:
         "import time\nHELP = EXAMPLES = ''\nconfigure = lambda parser: None\n"
         "def run(args):\n    print('ready', flush=True)\n    time.sleep(60)\n"
     )
-    script = "import sys; from convatlas import cli; cli.COMMANDS['s'] = ('sleeper', ''); sys.exit(cli.main(['s']))"
+    script = f"{_HEARS}import sys; from convatlas import cli; cli.COMMANDS['s'] = ('sleeper', ''); sys.exit(cli.main(['s']))"
     with subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE,
@@ -220,7 +224,7 @@ def test_ctrl_c_once_more_ends_it_at_once_and_in_silence(tmp_path: Path) -> None
         "def run(args):\n    atexit.register(leave)\n    print('ready', flush=True)\n    time.sleep(60)\n"
     )
     script = (
-        "import sys; from convatlas import cli; cli.COMMANDS['s'] = ('sleeper', ''); sys.argv[1:] = ['s']; "
+        f"{_HEARS}import sys; from convatlas import cli; cli.COMMANDS['s'] = ('sleeper', ''); sys.argv[1:] = ['s']; "
         "sys.exit(cli.main())"
     )
     with subprocess.Popen(

@@ -169,6 +169,21 @@ def test_a_batch_that_shrank_to_one_picture_goes_on(tmp_path: Path, accumulate: 
     assert math.isfinite(float(outcome.history[-1]["train_loss"]))  # type: ignore[arg-type]
 
 
+def test_a_picture_alone_is_learned_as_itself_twice(network: Network, tmp_path: Path) -> None:
+    """What fills a batch is counted: the gradient is the mean over it, neither more nor less."""
+    found = []
+    for name, broken in (("alone", "train/dark/[012].png"), ("twice", "train/dark/[01].png")):
+        folder = photos(tmp_path / name, dark=(4, 2), light=(4, 2))
+        (folder / "train/dark/2.png").write_bytes((folder / "train/dark/3.png").read_bytes())
+        source = open_data(str(folder))
+        spoil(folder, "train/light/*")
+        spoil(folder, broken)
+        outcome = fit(network, source, dataclasses.replace(RECIPE, epochs=1, batch=8))
+        found.append(outcome.model.state_dict())
+    for key, value in found[0].items():
+        torch.testing.assert_close(value, found[1][key], msg=key)
+
+
 def test_parts_of_a_shrunken_batch_hold_two_pictures() -> None:
     batch = Batch(torch.arange(3)[:, None], torch.arange(3), torch.arange(3))
     assert filled(batch, 2) is batch
