@@ -5,8 +5,7 @@ threads and caches disturb each other at a few milliseconds a call. A program th
 contender is alone in its process, takes turns with the other, twelve calls a turn; a figure is the median over the
 turns of the median of the faster half of a turn's calls; the ratio is of neighbours in time. Random weights.
 
-At a batch of one, ours is one copy on all threads; at a larger one a copy a thread, four images at a time, and a third
-contender is ours with each piece copied into OpenVINO's memory first.
+At a batch of one, ours is one copy on all threads; at a larger one a copy a thread, four images at a time.
 
     python benchmarks/latency.py [NETWORK:PRECISION ...] [--turns 14] [--batch 1]
 """
@@ -26,7 +25,6 @@ from convatlas.allocator import keep_memory
 from convatlas.inference.benchmark.contenders import Call, prepare
 from convatlas.inference.candidates import TILE
 from convatlas.inference.engines import ENGINES, Plan, Workbench
-from convatlas.inference.engines import openvino as engine
 from convatlas.inference.images import synthetic
 from convatlas.inference.tiles import Tiled
 from convatlas.modules import build
@@ -51,8 +49,6 @@ def contender(kind: str, name: str, precision: str, batch: int) -> Call:
     plan = Plan("openvino", precision, 1, torch.get_num_threads())
     if batch > TILE:
         plan = Plan("openvino", precision, torch.get_num_threads(), 1, TILE)
-    if kind == "copying":
-        engine.SHARED = sys.maxsize
     bench = Workbench(model, images[:1], images, torch.device("cpu"))
     return Tiled(ENGINES["openvino"].prepare(bench, plan), plan)
 
@@ -106,35 +102,34 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--turns", type=int, default=14)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--worker", choices=("openvino", "ours", "copying"), help=argparse.SUPPRESS)
+    parser.add_argument("--worker", choices=("openvino", "ours"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         worker(args.worker, args.cases[0], args.batch)
         return
-    others = ("openvino",) if args.batch == 1 else ("openvino", "copying")
-    heads = [f"{kind}, ms" for kind in (*others, "ours")] + [f"{kind} over ours" for kind in others]
     lines = [
         "Protocol: the docstring of `benchmarks/latency.py`.", "",
-        f"| network, precision | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}",
+        "| network, precision | openvino, ms | ours, ms | openvino over ours |", "| --- | --- | --- | --- |",
     ]  # fmt: skip
-    ratios: dict[str, list[float]] = {kind: [] for kind in others}
+    ratios = []
     for case in args.cases:
-        running = {kind: Running(kind, case, args.batch) for kind in (*others, "ours")}
+        running = {kind: Running(kind, case, args.batch) for kind in ("openvino", "ours")}
         found: dict[str, list[float]] = {kind: [] for kind in running}
         for turn in range(args.turns):
             for kind in running if turn % 2 == 0 else reversed(running):
                 found[kind].append(running[kind].turn())
         for one in running.values():
             one.process.communicate()
-        cells = [spread(found[kind]) for kind in (*others, "ours")]
-        for kind in others:
-            pairs = [a / b for a, b in zip(found[kind], found["ours"], strict=True)]
-            ratios[kind].append(statistics.median(pairs))
-            cells.append(f"**{ratios[kind][-1]:.2f}** [{min(pairs):.2f} to {max(pairs):.2f}]")
+        pairs = [theirs / own for theirs, own in zip(found["openvino"], found["ours"], strict=True)]
+        ratios.append(statistics.median(pairs))
+        cells = [
+            spread(found["openvino"]),
+            spread(found["ours"]),
+            f"**{ratios[-1]:.2f}** [{min(pairs):.2f} to {max(pairs):.2f}]",
+        ]
         lines.append(f"| {case.replace(':', ', ')} | {' | '.join(cells)} |")
         print(lines[-1], flush=True)
-    means = [f"{kind} over ours **{statistics.geometric_mean(r):.2f}**" for kind, r in ratios.items()]
-    lines += ["", f"Geometric means of {len(args.cases)}: {', '.join(means)}"]
+    lines += ["", f"Geometric mean of {len(ratios)}: **{statistics.geometric_mean(ratios):.2f}**"]
     name = "latency" if args.batch == 1 else f"latency-batch{args.batch}"
     report(name, f"Batch {args.batch}: OpenVINO by its documentation and as `optimize` prepares it", lines)
 
