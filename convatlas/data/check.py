@@ -72,7 +72,7 @@ class Check:
 def check_folder(root: Path, workers: int | None = None, progress: Progress | None = None) -> Check:
     """Read all pictures below `root` in parallel; nothing is changed. ConvAtlasError where it is no folder."""
     if not root.is_dir():
-        raise ConvAtlasError(f"{root}: not a folder; data check takes a folder of class folders")
+        raise ConvAtlasError(f"{root}: not a folder; data check reads every picture below one")
     result = Check(str(root))
     paths = sorted(pictures_in(root))
     result.other_files = sum(len(files) for _, _, files in os.walk(root)) - len(paths)
