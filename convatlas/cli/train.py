@@ -57,7 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "the recipe", f"every field can be changed; --set reaches those of the augmentation: {pictures}"
     )
     group.add_argument(
-        "--recipe", metavar="NAME", help=f"the default is the one for this network and data; {', '.join(RECIPES)}"
+        "--recipe",
+        metavar="NAME",
+        help=f"the default is the one for this network and data; {', '.join(RECIPES)}",
     )
     group.add_argument(
         "--set",

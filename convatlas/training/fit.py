@@ -176,11 +176,11 @@ def _fit(
         if recipe.deterministic and worker.device.type == "cpu" and plan.replicas == 1 and plan.threads:
             torch.set_num_threads(plan.threads)
     else:
-        readable = first_readable(train(recipe.epochs))
-        first = filled(readable, min(2 * recipe.accumulate, recipe.batch // worker.world))
-        plan, measured = agree(  # type: ignore[misc]
-            worker,
-            choose(
+        found = None
+        if worker.first:  # another may have no pictures in its share
+            readable = first_readable(train(recipe.epochs))
+            first = filled(readable, min(2 * recipe.accumulate, recipe.batch // worker.world))
+            found = choose(
                 model,
                 recipe,
                 preprocessing,
@@ -190,9 +190,7 @@ def _fit(
                 first.labels,
                 recipe.epochs * len(source.train),
             )
-            if worker.first
-            else None,
-        )
+        plan, measured = agree(worker, found)  # type: ignore[misc]
     if worker.device.type == "cuda":
         torch.backends.cudnn.benchmark = plan.tuned and not recipe.deterministic
     record: Json = old or {

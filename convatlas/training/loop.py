@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -132,12 +133,17 @@ class Loop:
             state.training_seconds += now - self.charged
             self.charged = now
 
+    @cached_property
+    def least(self) -> int:
+        """Pictures that a step needs: two in every part of which batch norm takes the variance."""
+        normed = any(isinstance(module, nn.BatchNorm2d) for module in self.stepper.model.modules())
+        parts = self.recipe.accumulate * self.stepper.plan.replicas
+        return min(2 * parts, self.recipe.batch // self.worker.world) if normed else 1
+
     def _step(self, batch: Batch, lr: float, sums: Tensor) -> None:
         state, recipe = self.progress, self.recipe
         state.batch += 1
-        # two pictures in every part that is computed alone
-        parts = recipe.accumulate * self.stepper.plan.replicas
-        batch = filled(batch, min(2 * parts, recipe.batch // self.worker.world))
+        batch = filled(batch, self.least)
         # of a worker: the same for all, and one without pictures takes part all the same
         share = mean_of(self.worker, len(batch.images))
         if not share:
