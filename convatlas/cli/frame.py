@@ -99,9 +99,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments[: arguments.index("--") if "--" in arguments else None]
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(
-            errors="surrogateescape"
-        )  # names of files are bytes, and go out as they came in
+        # names of files are bytes, and go out as they came in
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()

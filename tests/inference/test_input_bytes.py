@@ -21,13 +21,13 @@ quantizes = pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM))
 @compiled
 @given(
     n=st.integers(1, 3), channels=st.integers(1, 9), height=st.integers(1, 20), width=st.integers(1, 20),
-    zero=st.integers(0, 255), signed=st.booleans(), step=st.sampled_from([0.25, 0.5, 2.0]), seed=st.integers(0, 99),
+    signed=st.booleans(), step=st.sampled_from([0.25, 0.5, 2.0]), seed=st.integers(0, 99),
 )  # fmt: skip
 def test_bytes_are_those_of_the_formula(
-    n: int, channels: int, height: int, width: int, zero: int, signed: bool, step: float, seed: int
+    n: int, channels: int, height: int, width: int, signed: bool, step: float, seed: int
 ) -> None:
     """Steps of powers of two, and values of halves of them: nothing is lost, and ties are met."""
-    grid = Grid(step, zero - 128 if signed else zero, signed)
+    grid = Grid(step, signed)
     halves = torch.randint(
         -600, 600, (n, channels, height, width), generator=torch.Generator().manual_seed(seed)
     )
@@ -35,7 +35,7 @@ def test_bytes_are_those_of_the_formula(
     out = torch.empty(n, height, width, channels, dtype=grid.dtype())
     grid.fill(out, images)
     low, high = (-128, 127) if signed else (0, 255)
-    expected = ((images / step).double() + grid.zero).round().clamp(low, high).permute(0, 2, 3, 1)
+    expected = (images / step).double().round().clamp(low, high).permute(0, 2, 3, 1)
     assert torch.equal(out.double(), expected)
 
 
@@ -43,10 +43,10 @@ def test_bytes_are_those_of_the_formula(
 def test_what_is_no_number_or_has_another_shape() -> None:
     images = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e30]).view(1, 1, 2, 2)
     out = torch.empty(1, 2, 2, 1, dtype=torch.uint8)
-    Grid(0.1, 7, signed=False).fill(out, images)
+    Grid(0.1, signed=False).fill(out, images)
     assert out.flatten().tolist() == [0, 255, 0, 255]
     with pytest.raises(ValueError, match=r"bytes of \(1, 2, 2, 1\)"):
-        Grid(0.1, 7, signed=False).fill(out, torch.zeros(1, 1, 2, 3))
+        Grid(0.1, signed=False).fill(out, torch.zeros(1, 1, 2, 3))
 
 
 def network() -> nn.Module:
@@ -93,6 +93,12 @@ def test_answers_are_those_of_the_model_that_rounds_itself(
         # a value in the middle between two bytes may go to the other one
         torch.testing.assert_close(answer, expected, atol=0.02 * float(expected.std()), rtol=0)
     assert (expected - model(images[2:4])).norm() < 0.5 * expected.norm()
+    # the next images are not answered by the bytes of these
+    torch.testing.assert_close(
+        run(images[4:6]), without(images[4:6]), atol=0.02 * float(expected.std()), rtol=0
+    )
+    assert not torch.allclose(run(images[4:6]), expected, atol=0.1 * float(expected.std()), rtol=0)
+    assert filled[0].signed == bool((images < 0).any())
     with pytest.raises(ValueError, match="compiled for"):
         run(images[:1])
 

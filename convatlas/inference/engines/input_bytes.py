@@ -31,10 +31,9 @@ def kernels() -> Native:
 
 @dataclass(frozen=True)
 class Grid:
-    """byte = round(value / step) + zero, held to what a byte has: -128..127 where signed, else 0..255."""
+    """byte = round(value / step), held to what a byte has: -128..127 where signed, else 0..255."""
 
     step: float
-    zero: int
     signed: bool
 
     def fill(self, out: Tensor, images: Tensor) -> None:
@@ -52,7 +51,7 @@ class Grid:
             channels,
             height * width,
             1 / self.step,
-            self.zero + shift,
+            shift,
             shift,
         )
 

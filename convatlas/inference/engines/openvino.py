@@ -74,7 +74,7 @@ def read(bench: Workbench, plan: Plan) -> Any:
     import openvino
 
     recording = bench.recording_for(plan)
-    name = f"openvino, from {id(recording)}"  # the bench keeps every recording
+    name = f"openvino, from {id(recording)}"
     if name not in bench.made:
         moved = recording.copy()
         towards_convolutions(
@@ -85,8 +85,9 @@ def read(bench: Workbench, plan: Plan) -> Any:
             warnings.simplefilter("ignore")  # of torch's tracer, and that torch.jit is on its way out
             model = openvino.convert_model(moved.module, example_input=bench.example[:1])
         say_plainly(model)
-        bench.made[name] = model
-    return bench.made[name]
+        # with the recording: where `made` outlives a bench, another one could come to lie at its address
+        bench.made[name] = model, recording
+    return bench.made[name][0]  # type: ignore[index]
 
 
 _CORE: list[Any] = []

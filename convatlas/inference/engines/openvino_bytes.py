@@ -15,7 +15,7 @@ LEVELS = 256
 
 
 def take_bytes(model: Any) -> tuple[Any, Grid] | None:
-    """The model with bytes (n, H, W, C) for its input, and how they are made; None where something else reads it, too.
+    """The model with bytes (n, H, W, C) for its input, and how they are made; None where it does not begin by rounding.
 
     model: with a fixed shape. It is not changed.
     """
@@ -32,15 +32,13 @@ def take_bytes(model: Any) -> tuple[Any, Grid] | None:
     if any(end.get_type_name() != "Constant" or end.get_data().size != 1 for end in ends):
         return None
     low, high, *after = (float(end.get_data().item()) for end in ends)
-    if [low, high] != after or not low <= 0 <= high or low == high:
-        return None
     grid = _grid(low, high)
+    if [low, high] != after or grid is None:
+        return None
     n, channels, height, width = images.get_shape()
     kind = np.int8 if grid.signed else np.uint8
     given = opset1.parameter([n, height, width, channels], kind, name=images.get_friendly_name())
     values = opset1.convert(given, "f32")
-    if grid.zero:
-        values = opset1.subtract(values, opset1.constant(np.full((1, 1, 1, 1), grid.zero, np.float32)))
     values = opset1.multiply(values, opset1.constant(np.full((1, 1, 1, 1), grid.step, np.float32)))
     ordered = opset1.transpose(values, opset1.constant(np.array([0, 3, 1, 2])))
     for reader in rounding.output(0).get_target_inputs():
@@ -48,8 +46,8 @@ def take_bytes(model: Any) -> tuple[Any, Grid] | None:
     return openvino.Model(own.get_results(), [given], own.get_friendly_name()), grid
 
 
-def _grid(low: float, high: float) -> Grid:
-    """Signed where the middle of a byte is zero, as quantizers choose for values of both signs."""
+def _grid(low: float, high: float) -> Grid | None:
+    """NNCF rounds images of both signs around the middle of a byte, others from zero on; None for any other range."""
     step = (high - low) / (LEVELS - 1)
-    zero = round(-low / step)
-    return Grid(step, zero - 128, signed=True) if zero == 128 else Grid(step, zero, signed=False)
+    zero = round(-low / step) if step > 0 else None
+    return Grid(step, signed=zero == LEVELS // 2) if zero in {0, LEVELS // 2} else None
